@@ -55,7 +55,7 @@ def take_inbox_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
 
     taken = {"assignee_id": "user-2", "mode": "human", "change_seq": 9}
     inbox = _build_inbox()
-    answers = {"PATCH /chat/conversations/conv_1": Failure(409, "taken")}
+    answers: dict[str, Any] = {"PATCH /chat/conversations/conv_1": Failure(409, "taken")}
     page = _open(browser, "/inbox?c=conv_1", inbox, answers, color_scheme="dark")
     inbox.current = {**inbox.current, **taken}
     page.get_by_role("button", name="Claim").click()

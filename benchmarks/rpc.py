@@ -5,7 +5,8 @@
 Starts the suite on free ports with GRPC=on, and reads the caller's account one call at a time:
 `suite.user.v1.UserService/GetMe` from auth's gRPC process, and `GET /me` from auth's HTTP process,
 both without the gateway and on one open connection. The two take turns in rounds, so that other
-load on the host affects both. CPU time is that of the server process.
+load on the host affects both. CPU time is that of the server process. The gRPC server counts rate
+limits in Redis; for HTTP, the gateway does.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""Things that a question counts ("How many plots …?"), and texts that state their number.
+"""Kinds of things that questions count ("How many plots …?"), and the numbers of them in texts.
 
 A sentence about the right subject often contains a number of something else: prices, times of day
 and years. It answers such a question only if what is counted stands next to the number.

@@ -46,7 +46,7 @@ from backend.ai.counted_things import find_counted_words, is_counted_in
         ("th", "หอพักมีกี่ห้อง", "หอพักมี 40 ห้อง", "หอพักปิดประตูเวลา 22.30 น."),
     ],
 )
-def test_number_of_counted_things_differs_from_another_number(
+def test_number_of_the_counted_things_differs_from_other_numbers(
     language, question, with_number, with_other_number
 ):
     counted = find_counted_words(question, language)

@@ -283,7 +283,7 @@ def test_no_chunks_give_no_answer():
         ("How much is the key of the house?", []),
     ],
 )
-def test_sentence_about_the_subject_without_number_name_or_reason_is_no_answer(question, expected):
+def test_sentence_about_the_subject_without_the_requested_fact_is_no_answer(question, expected):
     house = StoredChunk(
         "The house has 12 flats. The house was designed by Ada Berg. The tenants of the house"
         " pay 9 euros. The house was painted green."

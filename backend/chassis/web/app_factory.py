@@ -132,16 +132,16 @@ class _ServiceApp(Flask):
     path_replacements: tuple[tuple[str, str], ...] = ()
 
     def wsgi_app(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+        self, variables: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Serve the paths of the gateway's API too, such as `/api/v1/auth/me` for `/me`."""
-        path: str = environ["PATH_INFO"]
+        path: str = variables["PATH_INFO"]
         if path.startswith("/api/"):
             for prefix, replacement in self.path_replacements:
                 if path == prefix or path.startswith(f"{prefix}/"):
-                    environ["PATH_INFO"] = f"{replacement}{path.removeprefix(prefix)}" or "/"
+                    variables["PATH_INFO"] = f"{replacement}{path.removeprefix(prefix)}" or "/"
                     break
-        return super().wsgi_app(environ, start_response)
+        return super().wsgi_app(variables, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func*: all views and hooks are synchronous. Flask inspects each at each call."""

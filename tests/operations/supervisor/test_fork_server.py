@@ -205,7 +205,7 @@ print(json.dumps({"missing": sorted(missing), "threads": threads, "kilobytes": c
 
 @pytest.fixture(scope="module")
 def imported_services() -> dict[str, Any]:
-    """What is measured in a process that has imported the modules of all services."""
+    """Measurements of a process that has imported the modules of all services."""
     plan = make_plan(ROOT, EnvironmentVariables({}))
     modules = {name for program in plan.programs for name in program.imports}
     assert {service.module for service in CATALOG} < modules

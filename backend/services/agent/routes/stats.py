@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import responds_with
+from backend.chassis.web.path_values import require_user_id
 from backend.security import (
     Permission,
     authenticated,
@@ -132,6 +133,7 @@ def get_stats(query: StatsQuery) -> StatsResponse:
 @responds_with(UserStatsResponse)
 def get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
     """Get the conversations, questions, tokens and cost of a user of the tenant by day."""
+    require_user_id(user_id)
     return _get_user_stats(query, user_id)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.path_values import require_user_id
 from backend.security import (
     Permission,
     authenticated,
@@ -156,6 +157,7 @@ class UserStatsResponse(BaseModel):
 @responds_with(UserStatsResponse)
 def get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
     """Get the conversations and messages of a user of the tenant by day."""
+    require_user_id(user_id)
     return _get_user_stats(query, user_id)
 
 

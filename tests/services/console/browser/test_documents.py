@@ -219,6 +219,10 @@ def test_two_hundred_files_are_sent_three_at_a_time_and_fail_one_by_one(
         progress = {"stage": "extracting", "done": 0, "total": 1}
         queued = document(number, status="processing", progress=progress)
         documents[queued["id"]] = queued
+        # Few documents are read one by one.
+        app.answers[f"GET /rag/documents/{queued['id']}"] = lambda *_: (
+            process() and documents[queued["id"]]
+        )
         return {"documents": [queued], "_status": 202}
 
     def process(*_: object) -> dict[str, Any]:
@@ -231,7 +235,6 @@ def test_two_hundred_files_are_sent_three_at_a_time_and_fail_one_by_one(
     app = create_app(context, {"POST /rag/documents": receive})
     page = app.open("/documents")
     app.answers["GET /rag/documents"] = process
-    app.answers["GET /rag/documents/*"] = Failure(404, "not_found")
     largest = app.run(
         """
         const send = XMLHttpRequest.prototype.send;

@@ -6,18 +6,25 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.servers import wait_until
 from tests.services.console.browser.console_page import ConsolePage, Person
 from tests.suite.conftest import PASSWORD, Suite
 
 pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 
+def find_setup_link(suite: Suite) -> str | None:
+    found = re.search(r"/console(/setup#\S+)\n", (suite.folder / "screen.txt").read_text())
+    return found[1] if found else None
+
+
 def test_setup_link_of_the_start_sets_the_password_once(new_console: Any, suite: Suite) -> None:
-    screen = (suite.folder / "screen.txt").read_text()
-    found = re.search(r"/console(/setup#\S+)", screen)
-    assert found
+    # The start prints the link after the services respond.
+    wait_until(lambda: find_setup_link(suite) is not None)
+    link = find_setup_link(suite)
+    assert link
     console: ConsolePage = new_console()
-    console.open(found[1])
+    console.open(link)
     page = console.page
     expect(page).to_have_url(f"{console.url}/console/setup")  # the token leaves the address
     page.get_by_label("New password").fill("analytical engine 1843")
@@ -30,7 +37,7 @@ def test_setup_link_of_the_start_sets_the_password_once(new_console: Any, suite:
 
     second: ConsolePage = new_console()
     second.expect_statuses(400, 401, 403, 404, 410, 422)
-    second.open(found[1])
+    second.open(link)
     second.page.get_by_label("New password").fill("analytical engine 1844")
     second.page.get_by_label("Repeat the password").fill("analytical engine 1844")
     second.page.get_by_role("button", name="Set password").click()

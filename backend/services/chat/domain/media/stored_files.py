@@ -1,4 +1,4 @@
-"""Files of messages, for the people who may see the conversation."""
+"""Files of messages, for callers who see the conversation."""
 
 from dataclasses import dataclass
 from pathlib import Path
