@@ -17,6 +17,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.events_url import find_missing_extra, read_events_url
 from backend.chassis.files import create_file
 from backend.chassis.observability.json_log_format import LogFormat
+from backend.chassis.replaced_variables import ReplacedVariableError, map_replaced_variables
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.addresses import Network, parse_trusted_networks
@@ -32,6 +33,15 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DOTENV_FILES = (".env", "backend/services/.env")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
+# Those with a driver are written for other systems. This one connects with pg8000.
+_POSTGRESQL_SCHEMES = (
+    "postgres",
+    "postgresql",
+    "postgresql+pg8000",
+    "postgresql+asyncpg",
+    "postgresql+psycopg",
+    "postgresql+psycopg2",
+)
 _MIN_SECRET_CHARACTERS = 32
 _SAMPLE_SECRETS = re.compile(
     r"change.?me|change.?this|secret|password|example|default|your[-_ ]|dev[-_ ]?key|test", re.I
@@ -186,19 +196,20 @@ def load_env(file: Path = Path(".env")) -> Env:
     """Return the process's environment, completed from `.env` files and from secret files.
 
     The files are *file* and, with lower precedence, `backend/services/.env` beside it. Variables
-    that only they or a secret file set are added to `os.environ`, so that libraries
-    and child processes use the same values.
+    that only they, a name of a replaced system or a secret file set are added to `os.environ`, so
+    that libraries and child processes use the same values.
 
     Raises:
-        SettingsError: a secret file cannot be read.
+        SettingsError: a secret file cannot be read, or variables contradict each other.
     """
     for source in (file, file.parent / "backend" / "services" / ".env"):
         for name, value in dotenv_values(source).items():
             if value is not None:
                 os.environ.setdefault(name, value)
     try:
+        os.environ.update(map_replaced_variables(os.environ))
         os.environ.update(read_secret_files(os.environ))
-    except SecretFileError as error:
+    except (ReplacedVariableError, SecretFileError) as error:
         raise SettingsError(str(error)) from error
     return Env(os.environ)
 
@@ -242,7 +253,7 @@ class CommonSettings:
             name=name,
             is_production=env.is_production,
             host=env.text("GATEWAY_HOST" if entry.is_gateway else "HOST", "127.0.0.1"),
-            port=env.number(entry.port_variable, entry.port, min_value=1),
+            port=read_port(env, entry),
             data_dir=env.path("DATA_DIR", "data"),
             redis_url=common_redis_url,
             secret_key=env.secret("SECRET_KEY"),
@@ -260,13 +271,19 @@ class CommonSettings:
         return get_database_url(env, self.name)
 
 
+def read_port(env: Env, service: Service) -> int:
+    """Return the port of *service*: its variable, else PORT, else its default."""
+    port = env.number("PORT", service.port, min_value=1)
+    return env.number(service.port_variable, port, min_value=1)
+
+
 def get_database_url(env: Env, service: str) -> str:
     """Return DATABASE_URL, or by default the URL of a SQLite file in the data folder."""
     url = env.optional("DATABASE_URL")
     if url is None:
         return f"sqlite:///{env.path('DATA_DIR', 'data') / f'{service}.db'}"
     scheme, _, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql", "postgresql+pg8000"):
+    if scheme in _POSTGRESQL_SCHEMES:
         return _add_connection_limit(f"postgresql+pg8000://{rest}", env)
     if not scheme.startswith("sqlite"):
         raise SettingsError(

@@ -16,7 +16,7 @@ from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.doctor.report import print_errors, print_report
 from backend.operations.path_length import check_path_length
 from backend.operations.supervisor.commands import SuiteCommands
-from backend.operations.supervisor.entrypoint import find_served_program
+from backend.operations.supervisor.entrypoint import find_program, find_served_program
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.log_files import create_log_folder
 from backend.operations.supervisor.plan import (
@@ -47,7 +47,8 @@ commands:
                    shows problems only
   install          install missing packages only; --tests: also those of the tests;
                    --extra ollama,anthropic,…: also the packages of these extras
-  serve SERVICE    run one service or companion in the foreground (for containers)
+  serve [SERVICE]  run one service or companion in the foreground (for containers); by default
+                   that named by the variable SERVICE, or the gateway
   ready [SERVICE]  exit with 0 if SERVICE, or the program that this container runs, is ready
   migrate          run the migrations of all services and exit
 """
@@ -81,9 +82,13 @@ def main(arguments: Sequence[str]) -> int:
 def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     variables = EnvironmentVariables.read(ROOT)
     if options.command == "serve":
-        return _serve(_find_program(options.service), variables)
+        return _serve(_find_program(options.service or _default_service(variables)), variables)
     if options.command == "ready":
-        entry = _find_program(options.service) if options.service else find_served_program()
+        entry = (
+            _find_program(options.service)
+            if options.service
+            else find_served_program(_default_service(variables))
+        )
         return 0 if _is_ready(entry, variables) else 1
     if options.command == "migrate":
         return _migrate()
@@ -154,15 +159,24 @@ def _is_ready(entry: Service | Companion, variables: EnvironmentVariables) -> bo
 
 
 def _port(entry: Service | Companion, variables: EnvironmentVariables) -> int | None:
+    if isinstance(entry, Service):
+        # For one service in a container; all others have ports of their own.
+        default = variables.number("PORT", entry.port, 1, 65535)
+        return variables.number(entry.port_variable, default, 1, 65535)
     return entry.port and variables.number(entry.port_variable, entry.port, 1, 65535)
 
 
-def _find_program(name: str | None) -> Service | Companion:
-    known: tuple[Service | Companion, ...] = (*CATALOG, *COMPANIONS)
-    for entry in known:
-        if entry.name == name:
-            return entry
-    raise CommandError(f"Name one service: {', '.join(entry.name for entry in known)}.")
+def _default_service(variables: EnvironmentVariables) -> str:
+    """Return the service of a container that is started without a command."""
+    return variables.get("SERVICE") or "gateway"
+
+
+def _find_program(name: str) -> Service | Companion:
+    entry = find_program(name)
+    if entry is None:
+        known = (*CATALOG, *COMPANIONS)
+        raise CommandError(f"Name one service: {', '.join(entry.name for entry in known)}.")
+    return entry
 
 
 def _migrate() -> int:

@@ -87,6 +87,7 @@ def test_environment_takes_precedence_over_the_file(tmp_path, monkeypatch):
         ({}, "sqlite:///{data}/auth.db"),
         ({"DATABASE_URL": "postgres://h/d"}, "postgresql+pg8000://h/d"),
         ({"DATABASE_URL": "postgresql://h/d"}, "postgresql+pg8000://h/d"),
+        ({"DATABASE_URL": "postgresql+asyncpg://h/d"}, "postgresql+pg8000://h/d"),
         ({"DATABASE_URL": "sqlite:///x.db"}, "sqlite:///x.db"),
     ],
 )

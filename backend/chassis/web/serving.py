@@ -26,7 +26,7 @@ from backend.chassis.observability.multiprocess_metrics import (
 )
 from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
-from backend.chassis.settings import Env, SettingsError, load_env
+from backend.chassis.settings import Env, SettingsError, load_env, read_port
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
 from backend.chassis.web.gunicorn_logger import GunicornLogger
 from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
@@ -88,7 +88,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     """Return gunicorn's settings for *service*."""
     pool_threads = _count_pool_threads(service, env)
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
-    port = env.number(service.port_variable, service.port, min_value=1)
+    port = read_port(env, service)
     return {
         "proc_name": service.full_name,
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.diagnostics import Finding, check_connection, error
+from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.chassis.replaced_variables import (
+    find_unknown_connection_limits,
+    list_connection_limits,
+)
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import Plan, find_shared_ports
 
@@ -18,6 +22,7 @@ def check_settings(
     yield from _check_numbers(variables)
     yield from _check_service_urls(plan, variables, running=running)
     yield from _check_public_url(variables)
+    yield from _check_replaced_variables(variables)
 
 
 def _check_dotenv_lines(variables: EnvironmentVariables) -> Iterator[Finding]:
@@ -89,6 +94,23 @@ def _check_public_url(variables: EnvironmentVariables) -> Iterator[Finding]:
             f"PUBLIC_URL, {url}, {problem}.",
             "Links in mails and redirects after an external sign-in do not work.",
             "Set PUBLIC_URL to the gateway's public address, such as https://agent.example.org",
+        )
+
+
+def _check_replaced_variables(variables: EnvironmentVariables) -> Iterator[Finding]:
+    if variables.get("PORT"):
+        yield warning(
+            "PORT",
+            "PORT is set. It is the port of one service in a container.",
+            "The start script ignores it.",
+            "Set GATEWAY_PORT for the gateway, or the variable of another service's port.",
+        )
+    for name in find_unknown_connection_limits(variables.merged()):
+        yield warning(
+            name,
+            f"{name} limits nothing here.",
+            "It has no effect.",
+            f"Use one of {', '.join(list_connection_limits())}.",
         )
 
 

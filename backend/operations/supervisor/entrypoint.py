@@ -8,27 +8,45 @@ from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 
 _COMMAND = Path("/proc/1/cmdline")
+# Names of services in the systems that the suite replaces (docs/compatibility.md).
+REPLACED_NAMES = {
+    "api-gateway": "gateway",
+    "package-service": "packages",
+    "ai-agent-service": "agent",
+    "websocket-service": "realtime",
+}
 
 
-def find_served_program(command: Path = _COMMAND) -> Service | Companion:
+def find_program(name: str) -> Service | Companion | None:
+    """Return the service or companion *name*, such as `auth` or `auth-service`, or None."""
+    known: tuple[Service | Companion, ...] = (*CATALOG, *COMPANIONS)
+    short_name = REPLACED_NAMES.get(name) or name.removesuffix("-service")
+    return next((entry for entry in known if entry.name in (name, short_name)), None)
+
+
+def find_served_program(default: str, command: Path = _COMMAND) -> Service | Companion:
     """Return the service or companion that process 1 runs.
+
+    Args:
+        default: name of the service that `serve` runs without a name.
 
     Raises:
         CommandError: process 1 runs none.
     """
     arguments = command.read_text("utf-8").split("\0") if command.exists() else []
-    entry = _find_serve_argument(arguments) or _find_companion(arguments)
+    while arguments and not arguments[-1]:
+        arguments.pop()
+    entry = _find_serve_argument(arguments, default) or _find_companion(arguments)
     if entry is None:
         raise CommandError("Name a service: process 1 does not serve one.")
     return entry
 
 
-def _find_serve_argument(arguments: Sequence[str]) -> Service | Companion | None:
-    if "serve" not in arguments[:-1]:
+def _find_serve_argument(arguments: Sequence[str], default: str) -> Service | Companion | None:
+    if "serve" not in arguments:
         return None
-    name = arguments[arguments.index("serve") + 1]
-    known: tuple[Service | Companion, ...] = (*CATALOG, *COMPANIONS)
-    return next((entry for entry in known if entry.name == name), None)
+    names = arguments[arguments.index("serve") + 1 :]
+    return find_program(names[0] if names else default)
 
 
 def _find_companion(arguments: Sequence[str]) -> Companion | None:

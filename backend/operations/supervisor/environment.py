@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.console import CommandError
+from backend.chassis.replaced_variables import ReplacedVariableError, map_replaced_variables
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
@@ -48,7 +49,7 @@ class EnvironmentVariables:
         """Read the exported variables and the `.env` files below *root*.
 
         Raises:
-            CommandError: a file cannot be read.
+            CommandError: a file cannot be read, or variables contradict each other.
         """
         files = [
             file for name in DOTENV_FILES if (file := _read_dotenv(root / name, name)) is not None
@@ -57,8 +58,9 @@ class EnvironmentVariables:
         for file in reversed(files):
             dotenv |= file.values
         try:
+            dotenv |= map_replaced_variables({**dotenv, **os.environ})
             dotenv |= read_secret_files({**dotenv, **os.environ})
-        except SecretFileError as error:
+        except (ReplacedVariableError, SecretFileError) as error:
             raise CommandError(str(error)) from error
         return cls(dict(os.environ), dotenv, files)
 

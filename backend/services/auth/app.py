@@ -56,7 +56,7 @@ from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.domain.signing_keys import SigningKeys
 from backend.services.auth.domain.stats import StatsService
 from backend.services.auth.domain.stored_revocations import StoredRevocations
-from backend.services.auth.errors import InvalidUsername, UsernameTaken, WeakPassword
+from backend.services.auth.errors import EmailTaken, InvalidUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.audit import start_cleanup_on_request
 from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
@@ -245,7 +245,10 @@ def _create_first_admin(
 ) -> None:
     configured = settings.admin_password
     password = configured.reveal() if configured else secrets.token_urlsafe(15)
-    registration = Registration(settings.admin_username, password, display_name="Administrator")
+    registration = Registration(
+        settings.admin_username, password, settings.admin_email, display_name="Administrator"
+    )
+    is_production = settings.common.is_production
 
     def store_generated_password(session: Session, user_id: str) -> None:
         if configured is None:
@@ -260,11 +263,26 @@ def _create_first_admin(
             )
 
     try:
-        account_service.create_first_admin(registration, store_generated_password)
+        account_service.create_first_admin(
+            registration, store_generated_password, accepts_weak_password=not is_production
+        )
+        if configured and not is_production:
+            _warn_of_weak_password(account_service, registration)
     except WeakPassword as error:
         raise SettingsError(f"ADMIN_PASSWORD: {error}") from None
     except (InvalidUsername, UsernameTaken) as error:
         raise SettingsError(f"ADMIN_USERNAME: {error}") from None
+    except EmailTaken as error:
+        raise SettingsError(f"ADMIN_EMAIL: {error}") from None
+
+
+def _warn_of_weak_password(account_service: AccountService, registration: Registration) -> None:
+    if weakness := account_service.find_weakness(registration):
+        _log.warning(
+            "The password of %s is weak, and production refuses it: %s Change it.",
+            registration.username,
+            weakness,
+        )
 
 
 if __name__ == "__main__":

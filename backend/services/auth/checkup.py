@@ -43,10 +43,14 @@ def _check_admin_password(settings: Settings) -> Iterator[Finding]:
     try:
         policy.check_password(settings.admin_password.reveal(), [settings.admin_username])
     except WeakPassword as exc:
-        yield error(
+        is_production = settings.common.is_production
+        create_finding = error if is_production else warning
+        yield create_finding(
             "auth",
             f"ADMIN_PASSWORD is too weak: {exc}",
-            "Auth refuses to create the first administrator with it, and it can be guessed.",
+            "Auth refuses to create the first administrator with it."
+            if is_production
+            else "It can be guessed, and production refuses it.",
             "Set a stronger one, or unset it to have a random one generated and shown once.",
         )
 

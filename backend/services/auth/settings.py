@@ -21,6 +21,8 @@ from backend.services.auth.domain.credentials.failed_attempts import AttemptRate
 
 _DAY = 24 * 60 * 60
 _MAX_RETENTION_DAYS = 36_500
+# As in requests: the server of the address decides the rest.
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 _PROVIDER_NAME = re.compile(r"[a-z0-9-]{1,24}")
 
 
@@ -34,6 +36,7 @@ class Settings:
         password_min_guesses: minimum number of guesses that zxcvbn estimates.
         login_attempts: failed sign-ins of one account from one network.
         logins_at_once: maximum number of concurrent password hashes.
+        admin_email: e-mail address of the first administrator.
         audit_retention: time after which audit records are deleted.
         public_url: address of the gateway as browsers see it, without a trailing slash.
         browser_sessions: when sessions can be in cookies.
@@ -52,6 +55,7 @@ class Settings:
     logins_at_once: int
     admin_username: str
     admin_password: Secret | None
+    admin_email: str | None
     smtp_url: Secret | None
     mail_from: str
     audit_retention: timedelta
@@ -78,6 +82,7 @@ class Settings:
             logins_at_once=env.number("LOGINS_AT_ONCE", 3, min_value=1),
             admin_username=env.text("ADMIN_USERNAME", "admin"),
             admin_password=Secret(admin_password) if admin_password else None,
+            admin_email=_read_admin_email(env),
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
             audit_retention=_read_audit_retention(env),
@@ -92,6 +97,13 @@ def _read_login_attempts(env: Env) -> AttemptRate:
         return AttemptRate.parse(env.text("LOGIN_ATTEMPTS", "10 per 5 minutes"))
     except ValueError as error:
         raise SettingsError(f"LOGIN_ATTEMPTS: {error}") from None
+
+
+def _read_admin_email(env: Env) -> str | None:
+    email = env.optional("ADMIN_EMAIL")
+    if email is not None and not _EMAIL.fullmatch(email):
+        raise SettingsError(f"ADMIN_EMAIL must be an e-mail address; it is {email!r}.")
+    return email
 
 
 def _read_audit_retention(env: Env) -> timedelta:

@@ -35,7 +35,11 @@ def test_doctor_finds_nothing_and_creates_no_files_with_default_settings(
     [
         ("auth", {"SESSION_SECONDS": "a month"}, "SESSION_SECONDS"),
         ("auth", {"APP_ENV": "production", "SECRET_KEY": "change-me"}, "SECRET_KEY is shorter"),
-        ("auth", {"ADMIN_PASSWORD": "password"}, "ADMIN_PASSWORD is too weak"),
+        (
+            "auth",
+            {"APP_ENV": "production", "ADMIN_PASSWORD": "password"},
+            "ADMIN_PASSWORD is too weak",
+        ),
         ("agent", {"LLM": "gpt-5"}, "'gpt-5' is not a model"),
         ("agent", {"LLM": "openai:gpt-5-mini", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
         ("rag", {"VECTOR_STORE": "pinecone"}, "VECTOR_STORE must be one of"),
@@ -83,6 +87,7 @@ def test_doctor_reports_a_missing_extra(run_doctor, monkeypatch, settings, extra
     [
         ("agent", {"LLM": f"http://{NOWHERE}/v1#qwen"}, "The server of the model qwen"),
         ("auth", {"SMTP_URL": f"smtp://{NOWHERE}"}, "The mail server"),
+        ("auth", {"ADMIN_PASSWORD": "admin123"}, "ADMIN_PASSWORD is too weak"),
     ],
 )
 def test_doctor_reports_unreachable_external_servers_as_warnings(

@@ -61,6 +61,22 @@ def test_doctor_accepts_the_url_of_a_service_that_is_not_started_yet(find):
     assert find("RAG_SERVICE_URL=http://127.0.0.1:5003") == []
 
 
+@pytest.mark.parametrize(
+    ("dotenv", "problem"),
+    [
+        ("PORT=8001", "PORT is set. It is the port of one service in a container."),
+        ("MAX_CONNECTIONS_PER_HOST=8", "MAX_CONNECTIONS_PER_HOST limits nothing here."),
+    ],
+)
+def test_doctor_names_variables_of_replaced_systems_without_effect(tmp_path, dotenv, problem):
+    variables = read_variables(dotenv, tmp_path)
+    plan = make_plan(command.ROOT, variables)
+
+    (found,) = check_settings(plan, variables, running=False)
+
+    assert (found.level, found.problem) == ("warning", problem)
+
+
 def test_start_rejects_two_services_on_one_port(tmp_path):
     plan = make_plan(command.ROOT, read_variables("AUTH_SERVICE_PORT=5003", tmp_path))
 

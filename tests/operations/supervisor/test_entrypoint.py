@@ -13,6 +13,9 @@ from backend.operations.supervisor.entrypoint import find_served_program
         pytest.param(
             "/sbin/docker-init -- python -m backend.operations serve rag", "rag", id="init"
         ),
+        pytest.param("python -m backend.operations serve", "chat", id="default"),
+        pytest.param("python -m backend.operations serve api-gateway", "gateway", id="old name"),
+        pytest.param("python -m backend.operations serve auth-service", "auth", id="full name"),
         pytest.param(
             "/app/.venv/bin/python -m backend.services.rag.worker", "rag-worker", id="companion"
         ),
@@ -22,15 +25,17 @@ def test_served_program_is_found_in_the_command_of_process_1(tmp_path, command, 
     cmdline = tmp_path / "cmdline"
     cmdline.write_text(command.replace(" ", "\0") + "\0")
 
-    assert find_served_program(cmdline).name == name
+    assert find_served_program("chat", cmdline).name == name
 
 
-@pytest.mark.parametrize("command", ["/sbin/init", "python -m backend.operations serve", ""])
+@pytest.mark.parametrize(
+    "command", ["/sbin/init", "python -m backend.operations serve unknown", ""]
+)
 def test_other_commands_of_process_1_raise_an_error(tmp_path, command):
     cmdline = tmp_path / "cmdline"
     cmdline.write_text(command.replace(" ", "\0"))
 
     with pytest.raises(CommandError, match="Name a service"):
-        find_served_program(cmdline)
+        find_served_program("chat", cmdline)
     with pytest.raises(CommandError, match="Name a service"):
-        find_served_program(tmp_path / "none")
+        find_served_program("chat", tmp_path / "none")

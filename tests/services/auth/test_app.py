@@ -37,7 +37,7 @@ def test_generated_admin_password_is_stored_for_the_operator_once(make_settings,
 @pytest.mark.parametrize(
     ("environment", "variable"),
     [
-        pytest.param({"ADMIN_PASSWORD": "admin"}, "ADMIN_PASSWORD", id="weak admin password"),
+        pytest.param({"ADMIN_EMAIL": "admin"}, "ADMIN_EMAIL", id="invalid address"),
         pytest.param({"ADMIN_USERNAME": "the admin"}, "ADMIN_USERNAME", id="invalid admin name"),
         pytest.param({"LOGIN_ATTEMPTS": "many"}, "LOGIN_ATTEMPTS", id="invalid rate"),
         pytest.param({"APP_ENV": "production"}, "SECRET_KEY", id="no secrets in production"),
@@ -48,6 +48,38 @@ def test_start_fails_and_names_the_variable_for_invalid_setting(
 ):
     with pytest.raises(SettingsError, match=variable):
         create_app(make_settings(**environment))
+
+
+def test_weak_admin_password_starts_in_development_with_a_warning_until_it_is_changed(
+    make_settings, capfd
+):
+    settings = make_settings(ADMIN_PASSWORD="admin123", ADMIN_EMAIL="admin@example.org")
+    for _ in range(2):
+        capfd.readouterr()
+        client = create_app(settings).test_client()
+        assert "production refuses it" in capfd.readouterr().err
+    admin = ApiUser.sign_in(client, "admin", "admin123")
+    assert admin.get("/me").json["email"] == "admin@example.org"
+    change = {"current_password": "admin123", "new_password": ADMIN_PASSWORD}
+    changed = client.post("/password/change", json=change, headers=admin.auth_headers)
+    assert changed.status_code < 300
+    capfd.readouterr()
+    create_app(settings)
+
+    assert "production refuses it" not in capfd.readouterr().err
+
+
+def test_production_refuses_a_weak_admin_password_and_names_the_rule(make_settings):
+    secret = "9f2LmQx7Zk4VtB8nRw3YcD6hJs5GpA1e"
+    settings = make_settings(
+        APP_ENV="production",
+        SECRET_KEY=secret,
+        JWT_SECRET_KEY=secret[::-1],
+        ADMIN_PASSWORD="admin123",
+    )
+
+    with pytest.raises(SettingsError, match="ADMIN_PASSWORD: Use at least 12 characters"):
+        create_app(settings)
 
 
 def test_production_requires_longer_passwords(make_settings):

@@ -13,7 +13,7 @@ from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.usernames import Username, normalize_email, parse_username
-from backend.services.auth.errors import SessionEnded, SessionRequired
+from backend.services.auth.errors import SessionEnded, SessionRequired, WeakPassword
 from backend.services.auth.store import accounts as store
 from backend.services.auth.store import service_accounts, tenants
 from backend.services.auth.store.base import generate_id
@@ -200,7 +200,11 @@ class AccountService:
         return account
 
     def create_first_admin(
-        self, registration: Registration, before_commit: Callable[[Session, str], None]
+        self,
+        registration: Registration,
+        before_commit: Callable[[Session, str], None],
+        *,
+        accepts_weak_password: bool = False,
     ) -> bool:
         """Create the first admin account unless an admin exists.
 
@@ -209,14 +213,20 @@ class AccountService:
                 password for the operator. It runs before the commit: an account with a lost
                 password is worse than a stored password without an account.
 
+            accepts_weak_password: True to create the account in spite of the password policy.
+
         Returns:
             True if the account was created.
+
+        Raises:
+            WeakPassword: the password does not meet the policy.
         """
         with self._database.read() as session:
             if tenants.is_role_assigned(session, ADMIN_ROLE):
                 return False
         name = parse_username(registration.username)
-        self._check_password(registration, name)
+        if not accepts_weak_password:
+            self._check_password(registration, name)
         password_hash = self._hasher.hash_password(registration.password)
         with self._database.write() as session:
             acquire_transaction_lock(session, "first admin")
@@ -231,6 +241,20 @@ class AccountService:
             session.flush()
             before_commit(session, user.id)
         return True
+
+    def find_weakness(self, registration: Registration) -> str | None:
+        """Return why an account's password is weak if it is that of *registration*, or None."""
+        name = parse_username(registration.username)
+        with self._database.read() as session:
+            user = store.find_user_by_username(session, name.key)
+            hashed = user.password_hash if user else None
+        if not self._hasher.matches_hash(registration.password, hashed):
+            return None
+        try:
+            self._check_password(registration, name)
+        except WeakPassword as error:
+            return str(error)
+        return None
 
     def _check_password(self, registration: Registration, name: Username) -> None:
         self._policy.check_password(
