@@ -21,7 +21,7 @@ DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 CONTAINER_COMPANIONS = [
     entry for entry in COMPANIONS if entry.name != "local-model" and entry.socket is None
 ]
-STORES = {"postgres", "valkey"}
+STORES = {"postgres", "redis"}
 MONITORING = {"prometheus", "grafana"}
 RPC = {entry.name for entry in COMPANIONS if entry.name.endswith("-rpc")}
 SETUP_JOBS = {"passwords", "migrate"}
@@ -111,7 +111,7 @@ def get_networks(name: str) -> set[str]:
 
 def test_gateway_network_does_not_reach_databases():
     assert get_networks("gateway") == {"edge", "inner"}
-    for store in ("postgres", "chroma", "valkey"):
+    for store in ("postgres", "chroma", "redis"):
         assert all(COMPOSE["networks"][network]["internal"] for network in get_networks(store))
         assert "edge" not in get_networks(store)
     assert not get_networks("gateway") & (get_networks("postgres") | get_networks("chroma"))
