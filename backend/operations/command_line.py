@@ -174,7 +174,7 @@ def _default_service(variables: EnvironmentVariables) -> str:
 def _find_program(name: str) -> Service | Companion:
     entry = find_program(name)
     if entry is None:
-        known = (*CATALOG, *COMPANIONS)
+        known: tuple[Service | Companion, ...] = (*CATALOG, *COMPANIONS)
         raise CommandError(f"Name one service: {', '.join(entry.name for entry in known)}.")
     return entry
 

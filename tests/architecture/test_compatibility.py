@@ -162,7 +162,7 @@ def test_variable_sets_or_is_read_or_is_reported_by_doctor(row, tmp_path):
 
 
 @rows("command")
-def test_what_a_command_names_exists(row):
+def test_command_names_existing_files_and_services(row):
     words = row.typed.split()
     files = [word for word in words if re.search(r"\.(yml|yaml|sh)$|^k8s/|/Dockerfile$", word)]
     for word in files:
