@@ -11,7 +11,7 @@ from backend.services.chat.store.conversations import insert_ignoring_conflicts
 from backend.services.chat.store.daily_stats import (
     mark_account,
     mark_conversations,
-    mark_messages_of,
+    mark_days_of_author,
 )
 from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.tables import (
@@ -224,7 +224,7 @@ def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
         The number of deleted conversations.
     """
     actor = f"contact:{contact.id}"
-    mark_messages_of(session, contact.tenant_id, actor)
+    mark_days_of_author(session, contact.tenant_id, actor)
     conversations = select(Conversation.id).where(
         Conversation.contact_id == contact.id, Conversation.is_group.is_(False)
     )

@@ -19,7 +19,7 @@ def end_sessions(
     conversation_ids: Collection[str] | None = None,
     account_id: str | None = None,
 ) -> None:
-    """Let the agent delete its sessions of conversations, or of those of an account.
+    """Queue the deletion of the agent's sessions of conversations, or of an account.
 
     Call it before the conversations are deleted.
     """

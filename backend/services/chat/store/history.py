@@ -132,8 +132,8 @@ def erase_actor(session: Session, tenant_id: str, actor: str) -> int:
     return int(result.rowcount)
 
 
-def forget_user(session: Session, tenant_id: str, user_id: str) -> None:
-    """Remove a user from the conversations and contacts that name it."""
+def clear_user_references(session: Session, tenant_id: str, user_id: str) -> None:
+    """Set the columns of conversations and contacts that contain the id of a user to null."""
     for column in (Conversation.owner_id, Conversation.assignee_id, Contact.user_id):
         session.execute(
             update(column.class_)
