@@ -57,7 +57,9 @@ class PositionService:
                 )
             ]
             packages = [store.to_package(row) for row in rows]
-        found = [position for each in packages if (position := _to_position(each)) is not None]
+        found = [
+            position for package in packages if (position := _to_position(package)) is not None
+        ]
         return PositionList(
             items=found[:MAX_POSITIONS],
             without_position=len(packages) - len(found),

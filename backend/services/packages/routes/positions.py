@@ -17,7 +17,7 @@ positions = Blueprint("positions", __name__)
 
 
 class PositionResponse(BaseModel):
-    """The place of the last event of an open package, and the ends of its way."""
+    """The place of the last event of an open package, and its origin and destination."""
 
     id: str
     tracking_number: str
@@ -50,11 +50,11 @@ class PositionsResponse(BaseModel):
 def list_positions() -> PositionsResponse:
     """List the last known positions of open packages, for a map.
 
-    The topic `map` of the realtime service has the changes.
+    Changes are published to the topic `map` of the realtime service.
     """
     found = use(PositionService).list_positions(get_caller())
     return PositionsResponse(
-        items=[_to_response(each) for each in found.items],
+        items=[_to_response(position) for position in found.items],
         without_position=found.without_position,
         complete=found.is_complete,
     )

@@ -173,7 +173,7 @@ def _list_stops(
     errors: list[dict[str, str]] = []
     for index, package_id in enumerate(package_ids):
         if package_id not in known:
-            detail = "There is no such package."
+            detail = "The package does not exist."
         elif (stop := _build_stop(package_id, *known[package_id])) is None:
             detail = "The destination of the package has no coordinates (lat, lon)."
         else:
