@@ -85,7 +85,7 @@ NUMBER: Final = re.compile(
     r"|[มกพสตธ]\w{2,12}(?:คม|ยน|พันธ์)",
     re.IGNORECASE,
 )
-# A date with a year. "1.750" and "8:30" are none.
+# "1.750" and "8:30" are not years.
 _ASKS_FOR_YEAR = re.compile(
     r"\b(?:what|which) year\b|\bwelche[mnrs]? jahr\b|\bqué año\b|\bquelle année\b|\bche anno\b"
     r"|\bque ano\b|\bкако[йм]\w* год|\bποια χρονιά\b|\bποιο έτος\b|\bce an\b|\bhangi yıl"
