@@ -363,6 +363,21 @@ class AnswerService:
             persona=plan.persona,
             collection=plan.collection,
         )
+        try:
+            return self._read_stream(plan, request, headers, running)
+        except (UpstreamError, AgentProblem):
+            # The failure of a run that was cancelled must not be stored as an error.
+            if running.is_unwanted:
+                raise _AnswerInterrupted from None
+            raise
+
+    def _read_stream(
+        self,
+        plan: AnswerPlan,
+        request: AgentRequest,
+        headers: Mapping[str, str],
+        running: _RunningAnswer,
+    ) -> AgentAnswer:
         progress = _Progress(self._signals, plan)
         for event in self._agent.stream_answer(request, headers):
             self._check_interruption(plan, running)
