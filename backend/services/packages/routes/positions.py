@@ -34,9 +34,10 @@ class PositionResponse(BaseModel):
 
 
 class PositionsResponse(BaseModel):
-    """At most 2000 positions. `without_position` packages have a last event without coordinates.
+    """Positions of the 2000 newest open packages.
 
-    `complete` is false if there are more open packages than were read.
+    `without_position` is the number of those whose last event has no coordinates. `complete` is
+    false if there are more open packages.
     """
 
     items: Sequence[PositionResponse]
