@@ -14,12 +14,13 @@ from backend.chassis.messaging.audit_events import AuditEvent, RequestOrigin, fo
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.content_text import get_text
+from backend.services.chat.domain.conversation_views import load_conversation_views
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.search_words import query_words
-from backend.services.chat.domain.views import ConversationView, to_conversation_view
+from backend.services.chat.domain.views import ConversationView
 from backend.services.chat.errors import ConversationNotFound, ResourceNotFound
 from backend.services.chat.model import HistoryFilter, contact_actor, user_actor
-from backend.services.chat.store import accounts, daily_stats
+from backend.services.chat.store import accounts
 from backend.services.chat.store import conversations as conversation_store
 from backend.services.chat.store import history as store
 from backend.services.chat.store.tables import Conversation, Message
@@ -86,7 +87,7 @@ class HistoryService:
             rows = store.list_conversations(
                 session, caller.tenant_id, conditions, words, limit, after
             )
-            return [to_conversation_view(row) for row in rows]
+            return load_conversation_views(session, caller, rows)
 
     def export_messages(
         self, caller: Caller, conditions: HistoryFilter, format_: str, origin: RequestOrigin
@@ -127,10 +128,8 @@ class HistoryService:
         conversations = self._delete_conversations(caller, owner_id=user_id)
         actor = user_actor(user_id)
         with self._database.write(caller.tenant_id) as session:
-            daily_stats.mark_days_of_author(session, caller.tenant_id, actor)
-            erased = ErasureCounts(
-                conversations, store.erase_actor(session, caller.tenant_id, actor)
-            )
+            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
+            erased = ErasureCounts(conversations, messages)
             store.clear_user_references(session, caller.tenant_id, user_id)
             self._audit.add_event(session, _build_erasure_event(caller, actor, origin, erased))
         return erased
@@ -151,10 +150,8 @@ class HistoryService:
         conversations = self._delete_conversations(caller, contact_id=contact_id)
         actor = contact_actor(contact_id)
         with self._database.write(caller.tenant_id) as session:
-            daily_stats.mark_days_of_author(session, caller.tenant_id, actor)
-            erased = ErasureCounts(
-                conversations, store.erase_actor(session, caller.tenant_id, actor)
-            )
+            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
+            erased = ErasureCounts(conversations, messages)
             contact = accounts.find_contact(session, caller.tenant_id, contact_id)
             if contact is not None:
                 accounts.erase_contact(session, contact, self._now())
