@@ -93,8 +93,8 @@ _ASKS_FOR_YEAR = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?<![\d.,:])[1-9]\d{2,3}(?![\d:]|[.,]\d)|[〇零一二三四五六七八九]{4}年")
-# A question for what somebody is or did is answered by a name. Who does or may do something can be
-# a role or a group: "the tenants".
+# "Who is" and "who did" ask for a name. "Who does" and "who may do" can be answered by a role or a
+# group: "the tenants".
 _ASKS_FOR_NAME = re.compile(
     r"\bwho(?:m|se)?\b (?:(?:is|was|were|are|has|had|did) |\w+ed\b|(?:built|wrote|won|made|led"
     r"|drew|gave"
