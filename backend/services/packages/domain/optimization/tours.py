@@ -123,7 +123,7 @@ class TourService:
         return tour
 
     def compute_next(self) -> bool:
-        """Compute the oldest waiting tour, also one whose process ended. False if there is none."""
+        """Compute the oldest tour that is queued or lost its process. False if there is none."""
         now = self._now()
         with self._every_tenant.write() as session:
             claimed = store.claim_tour(session, self._holder, now, now + _LEASE)
