@@ -7,8 +7,7 @@ from typing import Final
 from backend.services.packages.clients.text_processes import Wording
 from backend.services.packages.model import Sentence
 
-# Figures, times, codes and ids: whatever contains a digit.
-_FIGURE: Final = re.compile(r"[\w.:+\-/]*\d[\w.:+\-/]*")
+_WORD: Final = re.compile(r"[\w.:+\-/]+")
 _MAX_GROWTH: Final = 3
 _MAX_CHARACTERS: Final = 600
 
@@ -35,5 +34,5 @@ def is_faithful(original: str, new: str) -> bool:
 
 
 def list_figures(text: str) -> set[str]:
-    """Return the parts of *text* that contain a digit, without marks at their end."""
-    return {figure.rstrip(".:-/+").lstrip(".:-/+") for figure in _FIGURE.findall(text)}
+    """Return the figures, times, codes and ids in *text*: the words that contain a digit."""
+    return {word.strip(".:-/+") for word in _WORD.findall(text) if any(map(str.isdecimal, word))}
