@@ -14,7 +14,13 @@ from backend.services.chat.domain.rendering.contents import render_content
 from backend.services.chat.jobs.simulation.providers import TwilioSimulator
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Account, Attachment, Conversation, Delivery
+from backend.services.chat.store.tables import (
+    Account,
+    Attachment,
+    Conversation,
+    Delivery,
+    Message,
+)
 from tests.services.chat.conftest import TEAM
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -147,6 +153,19 @@ def test_link_to_a_deleted_file_is_not_found(client, components, attachment):
         session.delete(session.get_one(Attachment, attachment))
 
     assert client.get(path).status_code == 404
+
+
+def test_file_of_a_deleted_message_is_neither_linked_nor_sent(
+    client, components, attachment, colleague
+):
+    path = get_path(components, attachment)
+    with components.database.write(TEAM) as session:
+        message = session.get_one(Message, session.get_one(Attachment, attachment).message_id)
+        conversation = session.get_one(Conversation, message.conversation_id)
+        components.message_log.delete_message(session, conversation, message)
+
+    assert client.get(path).status_code == 404
+    assert post_file(client, colleague).json["code"] == "invalid_content"
 
 
 def test_provider_gets_a_new_link_when_the_message_is_sent(
