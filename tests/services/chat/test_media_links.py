@@ -193,7 +193,7 @@ def post_file(client, who, kind="image", attachment="att_1"):
     return client.post("/conversations/conv_1/messages", json={"content": content}, headers=who)
 
 
-def test_colleague_sends_a_stored_file_on(client, components, attachment, colleague, twilio):
+def test_colleague_forwards_a_stored_file(client, components, attachment, colleague, twilio):
     posted = post_file(client, colleague)
     components.open_delivery_engine().run_once()
 
