@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from backend.chassis.web.app_factory import get_component
 from backend.security.outbound import AllowedHost
@@ -160,7 +161,7 @@ def test_file_of_a_deleted_message_is_neither_linked_nor_sent(
 ):
     path = get_path(components, attachment)
     with components.database.write(TEAM) as session:
-        message = session.get_one(Message, session.get_one(Attachment, attachment).message_id)
+        (message,) = session.scalars(select(Message)).all()
         conversation = session.get_one(Conversation, message.conversation_id)
         components.message_log.delete_message(session, conversation, message)
 
