@@ -22,6 +22,7 @@ print(measure() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only for the GNU C library")
 def test_concurrent_password_hashes_leave_no_memory():
     done = subprocess.run(

@@ -22,6 +22,7 @@ def builds(monkeypatch):
     return targets
 
 
+@pytest.mark.slow
 def test_concurrent_callers_build_each_file_once(tmp_path, builds):
     threads = [
         threading.Thread(target=model_build.build_missing_files, args=(tmp_path,)) for _ in range(4)

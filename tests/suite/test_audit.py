@@ -138,6 +138,7 @@ def test_events_are_delivered_once_after_auth_responds_again(suite, bob, search_
     assert deletions(search_audit, bob) == documents
 
 
+@pytest.mark.slow
 def test_event_survives_a_kill_right_after_the_response(suite, ada, search_audit):
     documents = [add_document(ada, "killed", f"Killed document {number}.") for number in range(3)]
     for document in documents:

@@ -192,6 +192,7 @@ def test_restore_fails_while_services_run(filled, tmp_path, capsys):
     assert filled.run_command("restore", file, "--replace") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_restore_on_postgresql_renames_replaced_schemas_and_continues_sequences(
     create_installation_on, filled, tmp_path, capsys

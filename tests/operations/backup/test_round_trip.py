@@ -20,7 +20,7 @@ def drop_changed_tables(rows):
     ("source_kind", "target_kind"),
     [
         pytest.param("sqlite", "postgresql", id="sqlite to postgresql"),
-        pytest.param("postgresql", "sqlite", id="postgresql to sqlite"),
+        pytest.param("postgresql", "sqlite", id="postgresql to sqlite", marks=pytest.mark.slow),
         pytest.param("sqlite", "sqlite", id="sqlite", marks=pytest.mark.slow),
         pytest.param("postgresql", "postgresql", id="postgresql", marks=pytest.mark.slow),
     ],

@@ -82,6 +82,7 @@ def test_supervisor_stops_all_processes_after_a_signal(
     assert suite.find_processes() == []
 
 
+@pytest.mark.slow
 def test_service_that_ignores_sigterm_is_killed(suite: StandInSuite) -> None:
     suite.variables["ALPHA_MODE"] = "ignores-sigterm"
     suite.start()
@@ -175,6 +176,7 @@ def test_start_reports_the_last_output_of_a_service_that_exits(
     assert suite.find_processes() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["logs", "computes"])
 def test_start_waits_as_long_as_a_service_makes_progress(suite: StandInSuite, mode: str) -> None:
     suite.variables = {"BETA_MODE": mode, "START_TIMEOUT_SECONDS": "4"}

@@ -104,6 +104,7 @@ def test_disconnected_streams_leak_no_threads_or_sockets(agents, model_server, i
     assert after[1] <= before[1] + 5
 
 
+@pytest.mark.slow
 def test_requests_to_two_workers_in_one_conversation_are_serialised(agents, model_server, ada):
     model_server.default_reply = Reply(text="one two three", pause_seconds=0.1)
     session_id = agents[0].post("/query", {"user_request": "Hello"}, ada).json()["session_id"]

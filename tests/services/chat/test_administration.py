@@ -107,7 +107,7 @@ def test_accounts_of_other_tenants_do_not_exist(client, manager, identities):
     assert client.get(path, headers=manager).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/accounts", "/contacts", "/hooks", "/templates"])
+@pytest.mark.parametrize("path", ["/accounts", "/contacts", "/hooks"])
 def test_administration_needs_chat_manage(client, ada, colleague, manager, path):
     assert client.get(path, headers=ada).status_code == 403
     assert client.get(path, headers=colleague).status_code == 403

@@ -98,6 +98,7 @@ def test_restored_documents_are_searchable_without_embedding_them_again(
     assert download.data == FERRIES.encode()
 
 
+@pytest.mark.slow
 def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewhere, tmp_path):
     def count_rows(folder):
         query = "SELECT count(*) FROM sentence_vectors"

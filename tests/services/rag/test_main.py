@@ -94,6 +94,7 @@ def test_reindex_status_prints_progress_of_each_model(ada, run_command):
     assert re.fullmatch("Documents whose sentences are not embedded yet: [01]", sentences)
 
 
+@pytest.mark.slow
 def test_export_is_imported_into_another_installation(
     ada, bob, run_command, start_in_folder, tmp_path
 ):

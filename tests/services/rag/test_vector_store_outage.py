@@ -186,6 +186,7 @@ def test_embedded_chroma_connects_to_the_server_that_uses_its_folder(
         assert search_dense(ada).json["results"][0]["text"] == FERRIES
 
 
+@pytest.mark.slow
 def test_lost_collection_is_reported_and_embedded_again(start_with_chroma, tmp_path, capfd):
     with servers.vector_server(tmp_path / "vectors") as socket_path:
         ada = start_with_chroma(f"unix:{socket_path}")

@@ -399,9 +399,9 @@ def test_deliveries_are_listed_by_state_and_tenant(slack):
     harness.send(conversation_id, "queued")
     service = DeliveryService(harness.database, harness.log, harness.clock)
 
-    listed = service.list_deliveries(TENANT, "queued", None, 10, None)
+    listed = service.list_deliveries(TENANT, {"state": "queued"}, 10, None)
 
     assert [delivery.state for delivery in listed] == ["queued"]
-    assert len(service.list_deliveries(TENANT, None, None, 10, None)) == 2
-    assert service.list_deliveries("other", None, None, 10, None) == []
+    assert len(service.list_deliveries(TENANT, {}, 10, None)) == 2
+    assert service.list_deliveries("other", {}, 10, None) == []
     assert isinstance(listed[0], Delivery)

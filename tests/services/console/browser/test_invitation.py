@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.services.console.browser.console_page import ConsolePage
 from tests.services.console.browser.static_pages import BASE, AppPage, Failure
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LINK = "/invitation#inv_token"
 ACCEPT = "POST /auth/invitations/accept"

@@ -128,6 +128,7 @@ def test_extraction_fails_above_memory_limit(tmp_path):
         extract(file, "text", max_memory_bytes=400 * MIB)
 
 
+@pytest.mark.slow
 def test_progress_is_reported_for_each_of_thousands_of_pages(tmp_path):
     book = pdf(*([TextLine(60, 700, f"Page {n} of the book")] for n in range(1, 5001)))
 

@@ -75,6 +75,7 @@ def test_uploads_are_fast_while_a_long_document_is_stored(ada, bob):
     assert sorted(seconds)[int(len(seconds) * 0.99)] < 1
 
 
+@pytest.mark.slow
 def test_document_that_fails_between_two_batches_has_each_chunk_once(ada, tmp_path, monkeypatch):
     original = chunk_store.add_chunks
     batches = []
@@ -112,6 +113,7 @@ def test_cleanup_deletes_nothing_after_another_process_took_the_document(ada, ap
     database.engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/collections/long", "/documents/{document}"])
 def test_long_document_is_deleted_in_short_transactions(ada, tmp_path, monkeypatch, path):
     content = PARAGRAPHS[:200_000].encode()
@@ -158,10 +160,8 @@ def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
     assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "prose" else pytest.param(name, marks=pytest.mark.slow) for name in ENDLESS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDLESS)
 def test_memory_for_a_long_text_without_sentences_is_bounded(name, ada):
     unit = ENDLESS[name]
     text = unit * (3_000_000 // len(unit))

@@ -165,6 +165,7 @@ def test_worker_processes_upload_and_service_streams_progress(installation):
     assert ada.search("word processor")
 
 
+@pytest.mark.slow
 def test_killed_worker_loses_and_duplicates_no_document_or_attachment(installation):
     ada, generator = installation.user(), random.Random(7)  # noqa: S311 - the same kills in every run
     files = {f"{number}.txt": build_text(number, 400).encode() for number in range(4)}
@@ -260,6 +261,7 @@ def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
     wait_until(installation.is_consistent)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks its processes, as on Linux only")
 def test_worker_on_demand_has_a_process_for_its_work_only_while_there_is_work(tmp_path, embedder):
     with servers.valkey(tmp_path) as broker, servers.chroma(tmp_path) as chroma:

@@ -380,10 +380,8 @@ def test_hostile_page_ends_at_its_limits(user):
         assert width * height <= 12_100_000
 
 
-@pytest.mark.parametrize(
-    "turn",
-    [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", [0, 1, 2])
 def test_quotes_of_scanned_pages_are_marked_on_their_lines(user, turn):
     lines = "The warranty of the pump\nis thirty seven months\nand covers the motor too."
     # The scan fills the page.

@@ -160,6 +160,7 @@ def test_other_tenants_keep_their_model(app, ada, sign_in, components):
     assert search(bob, "crane", mode="dense")["results"][0]["text"] == CRANE
 
 
+@pytest.mark.slow
 def test_library_is_searched_without_failure_while_its_model_is_switched(
     ada, app, identities, components
 ):
@@ -203,6 +204,7 @@ def test_configured_model_is_used_for_all_languages(start_app, identities, multi
     assert multilingual_texts == []
 
 
+@pytest.mark.slow
 def test_configuring_the_model_for_english_replaces_the_multilingual_one(start_app, identities):
     app = start_app(identities)
     ApiUser(app, identities.bearer("user-ada")).upload(GERMAN)

@@ -20,6 +20,7 @@ def split(text, sections=(), language="en", *, max_memory_bytes=1536 * MIB, time
     return chunker.split("doc_1", text, sections, language)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_long_text_has_the_chunks_of_splitting_it_at_once(language):
     lines = [f"Row {n}\tKöln {n * 7}\r\n東京 {n}. It is the end. " for n in range(8000)]
