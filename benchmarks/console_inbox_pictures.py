@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.pictures import BROWSER, shoot, write_picture
+from benchmarks.pictures import BROWSER, take_screenshot, write_picture
 from tests.services.console.browser.inbox_data import (
     Inbox,
     account,
@@ -51,7 +51,7 @@ def take_inbox_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     """Yield name and PNG of each picture."""
     page = _open(browser, "/inbox?c=conv_1", _build_inbox())
     page.locator(".inbox-message.note").wait_for()
-    yield "20-inbox", shoot(page)
+    yield "20-inbox", take_screenshot(page)
 
     taken = {"assignee_id": "user-2", "mode": "human", "change_seq": 9}
     inbox = _build_inbox()
@@ -60,7 +60,7 @@ def take_inbox_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     inbox.current = {**inbox.current, **taken}
     page.get_by_role("button", name="Claim").click()
     page.locator(".inbox-composer .warning-box").wait_for()
-    yield "21-inbox-claimed-dark", shoot(page)
+    yield "21-inbox-claimed-dark", take_screenshot(page)
 
     closed = _build_inbox(window_closes_at="2020-01-01T00:00:00Z")
     templates = [
@@ -73,11 +73,11 @@ def take_inbox_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     page.get_by_role("button", name="Choose a template").click()
     page.get_by_role("radio", name="order_late").check()
     page.get_by_label("Value 1").fill("Katherine")
-    yield "22-inbox-template", shoot(page)
+    yield "22-inbox-template", take_screenshot(page)
 
     page = _open(browser, "/settings/channels", _build_inbox(), _list_channels())
     page.get_by_text("Messages that wait").wait_for()
-    yield "23-channels", shoot(page)
+    yield "23-channels", take_screenshot(page)
 
 
 def _open(

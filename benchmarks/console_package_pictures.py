@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.pictures import BROWSER, shoot, write_picture
+from benchmarks.pictures import BROWSER, take_screenshot, write_picture
 from tests.services.console.browser.package_examples import (
     ANSWERS,
     PLACES,
@@ -46,12 +46,12 @@ def take_package_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     listed = list_page([_create_package(number, chance) for number in range(_LISTED)])
     page = _open(browser, "/packages", {"GET /packages": listed})
     page.locator(".package-table .chip").first.wait_for()
-    yield "14-packages", shoot(page)
+    yield "14-packages", take_screenshot(page)
 
     answers = {"GET /api/v1/agents/investigations/pkg_1": {"items": [investigation()]}}
     page = _open(browser, "/packages/pkg_1", answers)
     page.locator(".arrival").evaluate("section => section.scrollIntoView()")
-    yield "15-package", shoot(page)
+    yield "15-package", take_screenshot(page)
 
     positions = [_create_position(number, chance) for number in range(_POSITIONS)]
     answers = {
@@ -59,12 +59,12 @@ def take_package_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     }
     page = _open(browser, "/packages/map", answers, color_scheme="dark")
     page.locator(".map-point").first.wait_for()
-    yield "16-package-map-dark", shoot(page)
+    yield "16-package-map-dark", take_screenshot(page)
 
     problems = list_page([package(3, status="exception", sub_status="damaged"), package(5)])
     page = _open(browser, "/packages/dashboard", {"GET /packages": problems})
     page.locator(".totals").wait_for()
-    yield "17-package-dashboard", shoot(page)
+    yield "17-package-dashboard", take_screenshot(page)
 
 
 def _open(browser: Browser, path: str, answers: dict[str, Any], **options: Any) -> Page:

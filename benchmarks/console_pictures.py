@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from benchmarks.console import VerbatimModel
 from benchmarks.console_inbox_pictures import take_inbox_pictures
 from benchmarks.console_package_pictures import take_package_pictures
-from benchmarks.pictures import BROWSER, shoot, write_picture
+from benchmarks.pictures import BROWSER, take_screenshot, write_picture
 from tests.services.agent.fakes import Reply, ScriptedModel, run_server
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
 
@@ -85,13 +85,13 @@ def _take_pictures(
     page = visitor.new_page()
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".sign-in-form")
-    yield "01-sign-in", shoot(page)
+    yield "01-sign-in", take_screenshot(page)
 
     context = _open_context(suite, browser, username)
     page = context.new_page()
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".first-run")
-    yield "02-first-run", shoot(page)
+    yield "02-first-run", take_screenshot(page)
     with page.expect_file_chooser() as chooser:
         page.locator(".first-run .button").first.click()
     names = ("multi_page.pdf", "2305.03393v1-pg9.pdf", "handbook-1p.docx", "right_to_left_01.pdf")
@@ -105,28 +105,28 @@ def _take_pictures(
     conversation = page.url
     page.locator("button.citation").first.hover()
     page.wait_for_selector(".preview .page-image.loaded")
-    yield "04-preview", shoot(page)
+    yield "04-preview", take_screenshot(page)
     page.locator("button.citation").first.click()
     page.wait_for_selector(".evidence .page-image.loaded")
     page.mouse.move(300, 700)
-    yield "05-evidence", shoot(page)
+    yield "05-evidence", take_screenshot(page)
     page.emulate_media(color_scheme="dark")
-    yield "06-evidence-dark", shoot(page)
+    yield "06-evidence-dark", take_screenshot(page)
 
     page.evaluate("localStorage.setItem('model', 'scripted')")
     page.goto(f"{suite.url}/console/")
     model.queue_replies(Reply(text=_RICH_ANSWER))
     _ask(page, "Draft the release plan for the pump station")
     page.locator(".messages .request").scroll_into_view_if_needed()
-    yield "07-answer-dark", shoot(page)
+    yield "07-answer-dark", take_screenshot(page)
     page.emulate_media(color_scheme="light")
     page.evaluate("localStorage.removeItem('model')")
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".example")
-    yield "08-home", shoot(page)
+    yield "08-home", take_screenshot(page)
     page.goto(f"{suite.url}/console/documents")
     page.wait_for_selector("h1")
-    yield "09-documents", shoot(page)
+    yield "09-documents", take_screenshot(page)
     yield from _take_phone_pictures(suite, browser, username, conversation)
     yield from _take_administration_pictures(suite, browser)
 
@@ -138,10 +138,10 @@ def _take_phone_pictures(
     page = context.new_page()
     page.goto(conversation)
     page.wait_for_selector(".source")
-    yield "10-phone-answer", shoot(page)
+    yield "10-phone-answer", take_screenshot(page)
     page.locator(".source").first.click()
     page.wait_for_selector(".evidence .page-image.loaded")
-    yield "11-phone-evidence", shoot(page)
+    yield "11-phone-evidence", take_screenshot(page)
 
 
 def _take_administration_pictures(suite: Suite, browser: Browser) -> Iterator[tuple[str, bytes]]:
@@ -154,7 +154,7 @@ def _take_administration_pictures(suite: Suite, browser: Browser) -> Iterator[tu
         page.goto(f"{suite.url}/console{path}")
         page.wait_for_selector("h1")
         page.wait_for_timeout(1500)
-        yield name, shoot(page)
+        yield name, take_screenshot(page)
 
 
 def _open_context(

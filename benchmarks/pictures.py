@@ -12,8 +12,8 @@ _COLOURS = 256
 _SETTLE_MS = 900
 
 
-def shoot(page: Page) -> bytes:
-    """Return a PNG of the window, after what is loading had time to appear."""
+def take_screenshot(page: Page) -> bytes:
+    """Return a PNG of the window, after a pause for content that is still loading."""
     page.wait_for_timeout(_SETTLE_MS)
     return page.screenshot()
 

@@ -69,18 +69,19 @@ def main(calls: int) -> None:
     ):
         user = suite.register_user("ada")
         series = (_create_rpc_series(suite, user), _create_http_series(suite, user))
-        for one in series:
+        for kind in series:
             for _ in range(_WARM_UP):
-                one.call()
+                kind.call()
         for _ in range(_ROUNDS):
-            for one in series:
-                one.run(calls // _ROUNDS)
+            for kind in series:
+                kind.run(calls // _ROUNDS)
     print("| call | p50 ms | p99 ms | CPU ms of the server |")
     print("|---|---|---|---|")
-    for one in series:
-        print(f"| {one.name} | " + " | ".join(f"{value:.2f}" for value in one.figures) + " |")
+    for kind in series:
+        print(f"| {kind.name} | " + " | ".join(f"{value:.2f}" for value in kind.figures) + " |")
     ratios = (
-        of_rpc / of_http for of_rpc, of_http in zip(*(s.figures for s in series), strict=True)
+        rpc_figure / http_figure
+        for rpc_figure, http_figure in zip(*(s.figures for s in series), strict=True)
     )
     print("| gRPC / HTTP | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
     print(f"\n{calls} calls each. Load average: {os.getloadavg()[0]:.1f}.")

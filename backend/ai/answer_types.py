@@ -85,7 +85,7 @@ NUMBER: Final = re.compile(
     r"|[มกพสตธ]\w{2,12}(?:คม|ยน|พันธ์)",
     re.IGNORECASE,
 )
-# A date with a year. "1.750" and "8:30" are none.
+# "1.750" and "8:30" are not years.
 _ASKS_FOR_YEAR = re.compile(
     r"\b(?:what|which) year\b|\bwelche[mnrs]? jahr\b|\bqué año\b|\bquelle année\b|\bche anno\b"
     r"|\bque ano\b|\bкако[йм]\w* год|\bποια χρονιά\b|\bποιο έτος\b|\bce an\b|\bhangi yıl"
@@ -93,8 +93,8 @@ _ASKS_FOR_YEAR = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?<![\d.,:])[1-9]\d{2,3}(?![\d:]|[.,]\d)|[〇零一二三四五六七八九]{4}年")
-# A question for what somebody is or did is answered by a name. Who does or may do something can be
-# a role or a group: "the tenants".
+# "Who is" and "who did" ask for a name. "Who does" and "who may do" can be answered by a role or a
+# group: "the tenants".
 _ASKS_FOR_NAME = re.compile(
     r"\bwho(?:m|se)?\b (?:(?:is|was|were|are|has|had|did) |\w+ed\b|(?:built|wrote|won|made|led"
     r"|drew|gave"

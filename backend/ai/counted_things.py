@@ -52,7 +52,7 @@ _NO_COUNT: Final = re.compile(
     r"gratis|kostenlos|бесплатн|δωρεάν|gratuit|ücretsiz|miễn phí|مجان|免[费費]|मुफ़्त|निःशुल्क|ฟรี",
     re.IGNORECASE,
 )
-# Measure words stand between number and noun whatever is counted.
+# Measure words are between the number and any noun, so they do not identify what is counted.
 _MEASURE_WORDS: Final = frozenset("个個名位只隻")
 _PHRASE_END: Final = re.compile(r"[\s？?，,。]|在|吗|嗎|呢|可以|能")
 

@@ -311,9 +311,9 @@ def _asks_for_entity(question: str, question_terms: AbstractSet[str], language: 
 
 
 def _match_answer_type(question: str, candidate: Candidate[AnswerChunk], language: str) -> float:
-    """Return the answer type of `ExtractionOptions`; 0 if a number is not that of what is counted.
+    """Return `match_answer_type`, but 0 if no number belongs to what the question counts.
 
-    Only sentences are read for what is counted: in a table, it is the name of a column.
+    Only sentences are checked: in a table, the name of a column says what is counted.
     """
     statement = candidate.statement
     answer_type = match_answer_type(question, statement.text)

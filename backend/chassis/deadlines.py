@@ -1,6 +1,6 @@
 """Deadline of the work of the current thread or task, which bounds its calls of other services.
 
-It is passed on to the coroutines and threads that this work starts with asyncio.
+The coroutines and threads that this work starts with asyncio inherit it.
 """
 
 import time
@@ -10,7 +10,7 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def set_deadline(deadline: float | None) -> None:
-    """Set the time of `time.monotonic()` at which the work ends, or None for work without end."""
+    """Set the time of `time.monotonic()` at which the work ends, or None for no deadline."""
     _deadline.set(deadline)
 
 

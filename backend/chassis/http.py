@@ -185,14 +185,14 @@ class ServiceClient:
     def open_response(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Iterator[ForwardedResponse]:
-        """Send a request and return its response of any status, to be passed on unchanged.
+        """Send a request and return its response of any status, to be forwarded unchanged.
 
         The connection is closed at the end of the block.
 
         Raises:
             UpstreamTimeout: no response within the read timeout.
             UpstreamUnavailable: no instance accepts connections, or the connection was lost. Both
-                also while the content is read.
+                are also raised while the content is read.
         """
         with self._open_instance_response(method, path, body, headers) as response:
             yield ForwardedResponse(response.status, response.headers, _read_chunks(response, path))

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         match arguments:
             case ["serve", str(name)] if not name.startswith("-"):
-                # Without the parser, which writes to a megabyte of memory that services share.
+                # The argument parser would copy a megabyte of memory pages that services share.
                 return _serve(_find_program(name), EnvironmentVariables.read(ROOT))
             case _:
                 return _run_command(_create_parser().parse_args(arguments), arguments)

@@ -101,5 +101,5 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "packages-service": frozenset(),
     "gateway": frozenset(),
 }
-# Services that pass a user's token on to others, also one that auth issued to another service.
+# Services that forward a user's token, including one that auth issued to another service.
 FORWARDING_SERVICES = frozenset({"agent-service"})

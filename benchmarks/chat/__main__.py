@@ -48,7 +48,7 @@ _PERSONS = 200
 _WARM_UP = 100
 _ROUNDS = 40
 _BATCH = 10_000
-_MESSAGES_OF_A_CONVERSATION = 50
+_MESSAGES_PER_CONVERSATION = 50
 _WORDS = (
     "parcel",
     "delivery",
@@ -332,7 +332,7 @@ def _load_messages(components: ChatComponents, count: int) -> str:
         conversations, contacts, rows = [], [], []
         for number in range(first, first + size):
             at = start + timedelta(seconds=number)
-            if number % _MESSAGES_OF_A_CONVERSATION == 0:
+            if number % _MESSAGES_PER_CONVERSATION == 0:
                 conversation_id, contact_id = new_id("conv"), new_id("con")
                 stamps = {"created_at": at, "updated_at": at}
                 contacts.append(
@@ -358,15 +358,15 @@ def _build_conversation(conversation_id: str, contact_id: str, number: int) -> d
         "key": f"user:loaded-{number}",
         "contact_id": contact_id,
         "title": f"Person {number}",
-        "last_seq": _MESSAGES_OF_A_CONVERSATION,
-        "change_seq": _MESSAGES_OF_A_CONVERSATION,
+        "last_seq": _MESSAGES_PER_CONVERSATION,
+        "change_seq": _MESSAGES_PER_CONVERSATION,
     }
 
 
 def _build_message(
     number: int, conversation_id: str, contact_id: str, at: datetime
 ) -> dict[str, Any]:
-    seq = number % _MESSAGES_OF_A_CONVERSATION + 1
+    seq = number % _MESSAGES_PER_CONVERSATION + 1
     words = [_WORDS[(number * step) % len(_WORDS)] for step in (1, 3, 7, 11, 13, 17)]
     text = " ".join([*words, f"rare{number // 1000}" if number % 1000 == 0 else ""]).strip()
     return {

@@ -1,10 +1,10 @@
 """Compare the realtime service with nginx + nchan and python-socketio, and print a table.
 
-    python benchmarks/realtime/run.py [--sockets 2000] [--idle 5000] [--quiet]
+    python benchmarks/realtime/run.py [--sockets 2000] [--idle 5000] [--light-load]
 
 Then prints the time from a publication to 20 subscribers, 20 publications a second, and the time
 from the revocation of a session to the end of its connection, for the realtime service alone;
---quiet prints only these.
+--light-load prints only these.
 
 nchan: Debian's libnginx-mod-nchan, or the module's path in $NCHAN_MODULE. python-socketio and
 uvicorn: installed, or their folder in $SOCKETIO_PATH. What is missing is skipped.
@@ -55,9 +55,9 @@ _ROUNDS = 3
 _PUBLICATIONS = 40
 _INTERVAL_SECONDS = 0.2
 _MAX_REPORTS = 60
-_QUIET_CLIENTS = 20  # of which one measures (clients.py)
-_QUIET_PUBLICATIONS = 400
-_QUIET_INTERVAL_SECONDS = 0.05
+_LIGHT_LOAD_CLIENTS = 20  # of which one measures (clients.py)
+_LIGHT_LOAD_PUBLICATIONS = 400
+_LIGHT_LOAD_INTERVAL_SECONDS = 0.05
 _REVOCATIONS = 100
 _HIGH = "1000000"
 _NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -86,13 +86,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sockets", type=int, default=2000)
     options.add_argument("--idle", type=int, default=5000)
-    options.add_argument("--quiet", action="store_true")
+    options.add_argument("--light-load", action="store_true")
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="realtime-bench-") as name:
         folder = Path(name)
         with proxies.valkey(folder) as redis_url:
-            if arguments.quiet:
-                _print_quiet_latencies(folder, redis_url)
+            if arguments.light_load:
+                _print_light_load_latencies(folder, redis_url)
                 return
             print("| server | KB/idle socket | CPU µs/delivery | p50 ms | p99 ms |")
             print("|---|---|---|---|---|")
@@ -100,25 +100,25 @@ def main() -> None:
                 with run(folder, redis_url) as server:
                     if server is not None:
                         print(_measure(server, arguments.sockets, arguments.idle), flush=True)
-            _print_quiet_latencies(folder, redis_url)
+            _print_light_load_latencies(folder, redis_url)
 
 
-def _print_quiet_latencies(folder: Path, redis_url: str) -> None:
+def _print_light_load_latencies(folder: Path, redis_url: str) -> None:
     with _realtime_process(folder, redis_url) as (port, pid, create_token):
         publish = _publish_to(redis_url)
         server = Server("realtime", "realtime", port, [pid], publish, create_token())
-        with _clients(server, _QUIET_CLIENTS) as clients:
-            for _ in range(_QUIET_PUBLICATIONS):
+        with _clients(server, _LIGHT_LOAD_CLIENTS) as clients:
+            for _ in range(_LIGHT_LOAD_PUBLICATIONS):
                 publish(f"@{time.time():017.6f}{_PADDING}")
-                time.sleep(_QUIET_INTERVAL_SECONDS)
-            _, latencies = _collect(clients, _QUIET_CLIENTS * _QUIET_PUBLICATIONS)
+                time.sleep(_LIGHT_LOAD_INTERVAL_SECONDS)
+            _, latencies = _collect(clients, _LIGHT_LOAD_CLIENTS * _LIGHT_LOAD_PUBLICATIONS)
         revocations = SharedRevocations(redis.Redis.from_url(redis_url))
         delays = sorted(
             _measure_revocation(port, revocations, f"revoked-{number}", create_token)
             for number in range(_REVOCATIONS)
         )
-    print("\n| quiet host | p50 ms | p99 ms |\n|---|---|---|")
-    print(_format_row(f"publication to {_QUIET_CLIENTS} clients", latencies))
+    print("\n| light load | p50 ms | p99 ms |\n|---|---|---|")
+    print(_format_row(f"publication to {_LIGHT_LOAD_CLIENTS} clients", latencies))
     print(_format_row("revocation to the end of the connection", delays))
 
 

@@ -125,7 +125,7 @@ def configure_logging(
 def set_log_levels(level: str) -> None:
     """Set the least severe level that the loggers of this process write.
 
-    A level that is set already is not set again: each change writes to all loggers.
+    A logger that has the level already is skipped, because each change writes to all loggers.
     """
     root = logging.getLogger()
     _set_level(root, logging.getLevelName(level))

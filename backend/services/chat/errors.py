@@ -137,7 +137,7 @@ class TemplateNotApproved(ServiceError):
 
 
 class TemplatesNotListed(ServiceError):
-    """The account has no templates that a provider lists."""
+    """The provider of the account lists no templates."""
 
     status = 422
     code = "templates_not_listed"
@@ -150,14 +150,14 @@ class TemplatesNotListed(ServiceError):
 
 
 class ProviderFailed(ServiceError):
-    """The provider refused the request, or did not respond."""
+    """The provider refused the request or did not respond, or the request could not be sent."""
 
     status = 502
     code = "provider_failed"
     title = "Provider failed"
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"The provider responded with {reason}: {detail}"[:500])
+        super().__init__(f"The request to the provider failed ({reason}): {detail}"[:500])
 
 
 class WebhookRejected(ServiceError):

@@ -102,7 +102,7 @@ class ChatComponents:
         board = ChangeBoard()
         signals = open_change_signals(settings.common.redis_url, board.notify)
         hook_queue = HookQueue(now)
-        board.add_listener(hook_queue.forget_hooks)
+        board.add_listener(hook_queue.invalidate_hooks)
         files = AttachmentFiles(settings.folder / "attachments")
         media_links = MediaLinks(
             settings.common.secret_key.reveal(), settings.public_url, all_tenants, files, now

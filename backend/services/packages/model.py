@@ -235,8 +235,10 @@ class Package:
 
 
 class PackageTexts(NamedTuple):
-    """A package as it is stored: times and JSON columns are texts. Times are written as
-    `2030-01-31 12:00:00.000000`."""
+    """A stored package with times and JSON columns as text.
+
+    The format of times is `2030-01-31 12:00:00.000000`.
+    """
 
     id: str
     number: str
@@ -408,8 +410,8 @@ class TourProblem:
         """Return the problem as the solver process reads it."""
         return {
             "depot": list(self.depot),
-            "vehicles": [asdict(each) for each in self.vehicles],
-            "stops": [asdict(each) | {"service_s": self.service_s} for each in self.stops],
+            "vehicles": [asdict(vehicles) for vehicles in self.vehicles],
+            "stops": [asdict(stop) | {"service_s": self.service_s} for stop in self.stops],
             "speed_kmh": self.speed_kmh,
             "service_s": self.service_s,
             "seconds": self.seconds,
@@ -421,10 +423,10 @@ class TourProblem:
         lat, lon = value["depot"]
         return cls(
             depot=(lat, lon),
-            vehicles=tuple(Vehicles(**each) for each in value["vehicles"]),
+            vehicles=tuple(Vehicles(**vehicles) for vehicles in value["vehicles"]),
             stops=tuple(
-                TourStop(each["package_id"], each["lat"], each["lon"], each["weight_g"])
-                for each in value["stops"]
+                TourStop(stop["package_id"], stop["lat"], stop["lon"], stop["weight_g"])
+                for stop in value["stops"]
             ),
             speed_kmh=value["speed_kmh"],
             service_s=value["service_s"],

@@ -26,7 +26,7 @@ class Settings:
         models = ModelSettings.from_env(env)
         return cls(
             has_model=not models.default.is_embedded,
-            # The process of the text needs some seconds to start.
+            # The process that writes the text needs some seconds to start.
             text_timeout_seconds=models.timeout.total_seconds() + 30,
             common=common,
             database_url=common.get_database_url(env),
@@ -37,7 +37,7 @@ class Settings:
         )
 
     def open_text_writer(self) -> TextWriter | None:
-        """Return what writes the texts of investigations, None without a language model."""
+        """Return the writer of the texts of investigations, None without a language model."""
         return ProcessTextWriter(self.text_timeout_seconds) if self.has_model else None
 
     @property

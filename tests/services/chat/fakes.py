@@ -29,6 +29,8 @@ class FakeAgent:
         # Texts of requests whose answers are sent up to the middle, until `release` or `cancel`.
         self.held = ()
         self.release = threading.Event()
+        # The connections of these answers are closed after `release` or `cancel`.
+        self.breaks_off = False
         self.is_writing = threading.Event()
         self.cancelled = []
         self.lock = threading.Lock()
@@ -133,6 +135,6 @@ class FakeAgent:
             handler.wfile.flush()
             self.is_writing.set()
             self.release.wait(10)
-            pieces = pieces[4:]
+            pieces = [] if self.breaks_off else pieces[4:]
         handler.wfile.write(b"".join(pieces))
         return None

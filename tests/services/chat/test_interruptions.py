@@ -56,6 +56,22 @@ def test_answer_ends_when_a_colleague_answers(client, ada, colleague, agent, com
     assert (conversation["mode"], conversation["answer_error"]) == ("human", None)
 
 
+def test_lost_connection_of_a_cancelled_answer_is_no_error(
+    client, ada, colleague, agent, components, answering
+):
+    conversation_id, thread = answering("Where is my parcel?")
+    agent.breaks_off = True
+
+    path = f"/conversations/{conversation_id}/messages"
+    client.post(path, json={"content": "I look for it."}, headers=colleague)
+    thread.join(10)
+
+    assert agent.cancelled == ["session-1"]
+    conversation = client.get(f"/conversations/{conversation_id}", headers=ada).json
+    assert (conversation["mode"], conversation["answer_error"]) == ("human", None)
+    assert components.answers.answer_next() is False
+
+
 def test_new_message_waits_for_the_answer_in_progress(client, ada, agent, components, answering):
     conversation_id, thread = answering("One")
 

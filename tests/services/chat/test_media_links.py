@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from backend.chassis.web.app_factory import get_component
 from backend.security.outbound import AllowedHost
@@ -14,7 +15,13 @@ from backend.services.chat.domain.rendering.contents import render_content
 from backend.services.chat.jobs.simulation.providers import TwilioSimulator
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Account, Attachment, Conversation, Delivery
+from backend.services.chat.store.tables import (
+    Account,
+    Attachment,
+    Conversation,
+    Delivery,
+    Message,
+)
 from tests.services.chat.conftest import TEAM
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -149,6 +156,19 @@ def test_link_to_a_deleted_file_is_not_found(client, components, attachment):
     assert client.get(path).status_code == 404
 
 
+def test_file_of_a_deleted_message_is_neither_linked_nor_sent(
+    client, components, attachment, colleague
+):
+    path = get_path(components, attachment)
+    with components.database.write(TEAM) as session:
+        (message,) = session.scalars(select(Message)).all()
+        conversation = session.get_one(Conversation, message.conversation_id)
+        components.message_log.delete_message(session, conversation, message)
+
+    assert client.get(path).status_code == 404
+    assert post_file(client, colleague).json["code"] == "invalid_content"
+
+
 def test_provider_gets_a_new_link_when_the_message_is_sent(
     client, components, attachment, clock, twilio
 ):
@@ -174,7 +194,7 @@ def post_file(client, who, kind="image", attachment="att_1"):
     return client.post("/conversations/conv_1/messages", json={"content": content}, headers=who)
 
 
-def test_colleague_sends_a_stored_file_on(client, components, attachment, colleague, twilio):
+def test_colleague_forwards_a_stored_file(client, components, attachment, colleague, twilio):
     posted = post_file(client, colleague)
     components.open_delivery_engine().run_once()
 

@@ -50,13 +50,15 @@ def test_positions_of_another_tenant_are_not_listed(api, sign_in):
 
 def test_too_many_positions_are_reported_as_incomplete(api, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(positions, "MAX_POSITIONS", 2)
-    for number in range(3):
+    codes = ("arrived", "exception", "out_for_delivery")
+    for number, code in enumerate(codes):
         package = api.create(f"LOCAL0000{number}", carrier="local")
-        api.add_events(package, event("arrived", location=TOKYO))
+        api.add_events(package, event(code, location=TOKYO))
 
     found = api.get("/packages/positions").json
 
-    assert (len(found["items"]), found["complete"]) == (2, False)
+    assert [item["code"] for item in found["items"]] == ["out_for_delivery", "exception"]
+    assert found["complete"] is False
 
 
 def test_positions_need_the_permission(sign_in):

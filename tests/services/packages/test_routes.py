@@ -54,7 +54,7 @@ def create_open(api, *, hours_left: float = 70, carrier: str = "ups", **fields) 
 
 
 @pytest.mark.usefixtures("history")
-def test_route_with_the_highest_probability_to_be_in_time_comes_first(api):
+def test_route_with_the_highest_probability_of_delivery_on_time_comes_first(api):
     package = create_open(api)
     found = api.post(f"/agents/optimize/route/{package['id']}").json
     best, other = found["figures"]["routes"]

@@ -102,7 +102,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _initialize_packages() -> None:
-    """Do what each service would do in memory of its own."""
+    """Initialize packages once, so that services share the memory that this needs."""
     # The supervisor imports this module too, also before any package is installed.
     from backend.chassis.observability.logs import set_log_levels
     from backend.chassis.settings import Env, SettingsError

@@ -23,7 +23,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class UserUnknown(Exception):
-    """The auth service knows no such user in the scope of the caller."""
+    """The user does not exist in the scope of the caller."""
 
 
 class AuthUserDay(BaseModel):
@@ -99,7 +99,7 @@ class UserStatsClient:
             user_id: id of the user; None for the caller.
 
         Raises:
-            UserUnknown: the service knows no such user.
+            UserUnknown: the user does not exist for this service.
         """
         user = "me" if user_id is None else f"users/{quote_path_segment(user_id)}"
         days = (period.last - period.first).days + 1

@@ -1,4 +1,4 @@
-"""Passes requests of administrators on to the chat service, with the caller's credentials."""
+"""Forwards requests of administrators to the chat service, with the caller's credentials."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from backend.chassis.http import ServiceClient, UpstreamError
 from backend.services.admin.errors import ChatUnavailable
 
-_PASSED_HEADERS: Final = ("Content-Type", "Content-Disposition", "Retry-After")
+_FORWARDED_HEADERS: Final = ("Content-Type", "Content-Disposition", "Retry-After")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class ChatForwarder:
             )
         except UpstreamError as error:
             raise ChatUnavailable from error
-        passed = {
-            name: response.headers[name] for name in _PASSED_HEADERS if name in response.headers
+        forwarded = {
+            name: response.headers[name] for name in _FORWARDED_HEADERS if name in response.headers
         }
-        return ChatResponse(response.status, passed, _read(stack, response.content))
+        return ChatResponse(response.status, forwarded, _read(stack, response.content))
 
 
 def _read(stack: ExitStack, content: Iterator[bytes]) -> Iterator[bytes]:
-    # An error while the content is read ends the response early, which its receiver notices.
+    # An error while the content is read ends the response early, which the client detects.
     with stack:
         yield from content

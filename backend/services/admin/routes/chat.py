@@ -1,4 +1,4 @@
-"""Routes for the history and the statistics of chat, which the chat service answers."""
+"""Routes for the history and the statistics of chat. They forward to the chat service."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -43,7 +43,7 @@ class ChatStatsQuery(StatsQuery):
 class HistoryFilterQuery(Input):
     """Filters of the history. `q` has words of a message, or a part of the title.
 
-    Conversations with messages from `since` on, which were opened before `until`, are found.
+    Selects conversations that have messages from `since` on and were opened before `until`.
     """
 
     q: Annotated[str, Field(min_length=1, max_length=200), VisibleText] | None = None
@@ -96,7 +96,7 @@ class HistoryPage(BaseModel):
     next_cursor: str | None
 
 
-class ErasedPerson(BaseModel):
+class ErasureCounts(BaseModel):
     """Numbers of deleted conversations, and of deleted messages in other conversations."""
 
     conversations: int
@@ -169,7 +169,7 @@ def delete_history(conversation_id: str) -> Response:
 
 @chat_routes.delete("/history/people/<person>")
 @require_permission(Permission.CHAT_MANAGE)
-@responds_with_stream(_JSON, model=ErasedPerson, errors=(ChatUnavailable,))
+@responds_with_stream(_JSON, model=ErasureCounts, errors=(ChatUnavailable,))
 @request_example(person="contact:cont_01a22900749f7e0f26155c57fe78")
 def erase_person(person: str) -> Response:
     """Erase a person, `user:ID` or `contact:ID`: conversations, and messages in other ones.

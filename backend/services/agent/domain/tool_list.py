@@ -16,7 +16,7 @@ class ToolListService:
     """Lists the configured tools and models, and executes the suite's own tools.
 
     Args:
-        prices: price of a million input tokens and of a million output tokens, by model.
+        prices: price of a million prompt tokens and of a million completion tokens, by model.
     """
 
     def __init__(self, runner: AgentRunner, models: ChatModelRegistry, prices: Prices) -> None:
@@ -48,5 +48,5 @@ class ToolListService:
         return self._models.list_models()
 
     def get_price(self, model: str) -> tuple[float, float] | None:
-        """Return the price of a million input and output tokens of *model*, or None if unknown."""
+        """Return the price of a million prompt and completion tokens of *model*, or None."""
         return self._prices.get(model)

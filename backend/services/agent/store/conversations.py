@@ -138,7 +138,7 @@ def extend_lease(session: Session, conversation_id: str, run_id: str, until: dat
 
 
 def delete_chat_sessions(session: Session, ids: Sequence[str]) -> Sequence[str]:
-    """Delete those conversations of *ids* that the chat service shows. Returns their ids."""
+    """Delete those conversations of *ids* that belong to the chat service. Returns their ids."""
     return session.scalars(
         delete(Conversation)
         .where(Conversation.id.in_(ids), Conversation.origin == "chat")

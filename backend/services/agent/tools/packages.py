@@ -163,6 +163,7 @@ def _format_text(
     if numbers:
         lines.append("Events:")
     lines += [
-        f"- [{number}] {_link_event(package, by_id[each])}" for each, number in numbers.items()
+        f"- [{number}] {_link_event(package, by_id[event_id])}"
+        for event_id, number in numbers.items()
     ]
     return "\n".join(lines)

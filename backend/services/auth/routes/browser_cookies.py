@@ -149,7 +149,7 @@ def _set_cookies(access: tuple[str, int], refresh: tuple[str, int], *, secure: b
 
 
 def _set_tenant_cookie(tenant: str, seconds: int, *, secure: bool) -> None:
-    # It is no credential: the memberships of the account decide, so it needs no prefix.
+    # It is not a credential and needs no prefix: auth checks the memberships of the account.
     _set_cookie(TENANT_COOKIE, tenant, seconds, path=_REFRESH_PATH, secure=secure)
 
 

@@ -215,7 +215,7 @@ def _refresh_cookies(token: str) -> RefreshedBrowserSession:
         delete_session_cookies()
         raise
     home = refreshed.account.default_membership
-    # A tenant that the user left is not selected any more.
+    # A tenant that the user has left is no longer selected.
     selected = refreshed.account.find_membership(
         request.headers.get("X-Tenant-ID") or request.cookies.get(TENANT_COOKIE)
     )

@@ -98,7 +98,7 @@ def create_user_access_token(
         selected: membership in the tenant of requests that select none, if it is not the default.
     """
     default = selected or account.default_membership
-    others = [each for each in account.memberships if each.tenant_id != default.tenant_id]
+    others = [item for item in account.memberships if item.tenant_id != default.tenant_id]
     while True:
         token = _encode_token(account, session_id, default, others, lifetime, actor)
         if len(token) <= MAX_TOKEN_BYTES or not others:

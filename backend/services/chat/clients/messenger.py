@@ -48,7 +48,7 @@ class MessengerClient:
         return SendOutcome("sent", str(message_id) if message_id else None)
 
     def look_up(self, _job: SendJob) -> SendOutcome:
-        return SendOutcome("unknown", code="awaiting_echo", detail="An echo will tell.")
+        return SendOutcome("unknown", code="awaiting_echo", detail="The echo is not received yet.")
 
     def check(self, account: ChannelAccount) -> SendOutcome:
         url = f"{meta_graph.get_base_url(account)}/me?fields=id"

@@ -55,7 +55,9 @@ class WhatsAppClient:
         return replace(meta_graph.read_error(response), progress=progress)
 
     def look_up(self, _job: SendJob) -> SendOutcome:
-        return SendOutcome("unknown", code="awaiting_status", detail="A status will tell.")
+        return SendOutcome(
+            "unknown", code="awaiting_status", detail="The status is not received yet."
+        )
 
     def check(self, account: ChannelAccount) -> SendOutcome:
         url = f"{meta_graph.get_base_url(account)}/{account.get_setting('phone_number_id')}"

@@ -5,6 +5,7 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/templa
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -20,6 +21,8 @@ from backend.services.chat.clients.provider_http import ProviderHttp
 _FIELDS: Final = "id,name,language,category,status,components,rejected_reason"
 _PAGE_SIZE: Final = 100
 _MAX_PAGES: Final = 70  # an account has at most 6,000 templates
+# No further page is requested after this time.
+_MAX_SECONDS: Final = 60.0
 _MAX_PAGE_BYTES: Final = 8 * 2**20
 _MAX_COMPONENTS: Final = 20
 _MAX_NAME: Final = 512
@@ -57,8 +60,9 @@ class WhatsAppTemplates:
         """Return all templates of the account, page after page.
 
         Raises:
-            TemplatesUnavailable: a page was refused, or the list does not end.
+            TemplatesUnavailable: a page was refused, the list does not end, or it takes too long.
         """
+        end = monotonic() + _MAX_SECONDS
         templates: list[ListedTemplate] = []
         after, seen = "", set[str]()
         for _ in range(_MAX_PAGES):
@@ -67,6 +71,9 @@ class WhatsAppTemplates:
             after = _read_cursor(page)
             if not after:
                 return templates
+            if monotonic() > end:
+                detail = f"The list was not complete after {_MAX_SECONDS:.0f} seconds."
+                raise TemplatesUnavailable(SendOutcome("failed", code="too_slow", detail=detail))
             if after in seen:
                 break
             seen.add(after)

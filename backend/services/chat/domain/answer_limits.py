@@ -1,4 +1,4 @@
-"""Limits of answers with the rights of an account: of one contact, and of all of a tenant."""
+"""Limits of answers with the rights of an account, for each contact and for each tenant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _MAX_PER_DAY: Final = 5_000
 _TOKENS_PER_DAY: Final = 500_000
 # 1,000 answers in a minute in the long run, 2,000 at once.
 _TENANT_RATE: Final = send_rates.RateLimit(_MINUTE / 1_000, 2_000)
-# In the details of a conversation: the time for which its answer has a place.
+# Key in the details of a conversation: the time that is reserved for its answer.
 _SLOT: Final = "answer_slot"
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """No answer now. It is written at `until`, or with None only after a new message."""
+    """A limit that prevents an answer until `until`, or if that is None until a new message."""
 
     code: str
     detail: str
@@ -32,7 +32,7 @@ class LimitReached:
 
 @dataclass(frozen=True, slots=True)
 class ContactLimits:
-    """Numbers of messages and tokens of one contact. Further messages are stored only."""
+    """Limits of the messages and tokens of one contact. Messages beyond them get no answer."""
 
     per_minute: int = _PER_MINUTE
     per_day: int = _PER_DAY
@@ -52,7 +52,7 @@ class ContactLimits:
             _read(values, "contact_tokens_per_day", _TOKENS_PER_DAY),
         )
 
-    def find_reached(
+    def find_reached_limit(
         self,
         session: Session,
         conversation: Conversation,
@@ -88,7 +88,7 @@ def reserve_tenant_answer(
 ) -> LimitReached | None:
     """Count an answer of the tenant. Returns when it may be written if that is later than *now*.
 
-    The conversation keeps its place: it is counted once, however often it looks.
+    A conversation with a reserved time is not counted again.
     """
     slot = conversation.details.get(_SLOT)
     if slot is None:
@@ -100,7 +100,7 @@ def reserve_tenant_answer(
     conversation.details = details | ({_SLOT: at.isoformat()} if at > now else {})
     if at <= now:
         return None
-    return LimitReached("tenant_limit", "The tenant has more answers than 1,000 in a minute.", at)
+    return LimitReached("tenant_limit", "The tenant has reached 1,000 answers per minute.", at)
 
 
 def _read(values: Mapping[str, Any], name: str, default: int) -> int:

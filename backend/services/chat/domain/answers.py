@@ -84,7 +84,7 @@ class AnswerPlan:
 
 
 class _AnswerInterrupted(Exception):
-    """The answer in progress is no longer wanted."""
+    """The answer in progress is unwanted."""
 
 
 class _RunningAnswer:
@@ -277,7 +277,7 @@ class AnswerService:
         """Return whether there is no answer now, after setting when there may be one."""
         now = self._now()
         limits = ContactLimits.from_settings(settings)
-        reached = limits.find_reached(session, conversation, folded, now)
+        reached = limits.find_reached_limit(session, conversation, folded, now)
         reached = reached or reserve_tenant_answer(session, conversation, now)
         if reached is None:
             return False
@@ -363,6 +363,21 @@ class AnswerService:
             persona=plan.persona,
             collection=plan.collection,
         )
+        try:
+            return self._read_stream(plan, request, headers, running)
+        except (UpstreamError, AgentProblem):
+            # The failure of a run that was cancelled must not be stored as an error.
+            if running.is_unwanted:
+                raise _AnswerInterrupted from None
+            raise
+
+    def _read_stream(
+        self,
+        plan: AnswerPlan,
+        request: AgentRequest,
+        headers: Mapping[str, str],
+        running: _RunningAnswer,
+    ) -> AgentAnswer:
         progress = _Progress(self._signals, plan)
         for event in self._agent.stream_answer(request, headers):
             self._check_interruption(plan, running)
@@ -379,7 +394,7 @@ class AnswerService:
         raise AssertionError("The events of an answer end with the answer or an exception.")
 
     def _check_interruption(self, plan: AnswerPlan, running: _RunningAnswer) -> None:
-        """Raise _AnswerInterrupted if the answer is not wanted any more; looks twice a second."""
+        """Raise _AnswerInterrupted if the answer is unwanted. Queries at most twice a second."""
         if running.is_unwanted:
             raise _AnswerInterrupted
         if monotonic() - running.checked_at < _INTERRUPTION_SECONDS:
@@ -400,7 +415,7 @@ class AnswerService:
             )
 
     def _cancel_run(self, running: _RunningAnswer) -> None:
-        """Let the agent stop, so that it uses no more tokens. It would end by itself."""
+        """Cancel the agent's run to save tokens. If that fails, the run ends by itself."""
         running.is_unwanted = True
         if running.session_id is None:
             return
@@ -487,7 +502,7 @@ class AnswerService:
             )
 
     def _release_interrupted(self, plan: AnswerPlan, holder: str) -> None:
-        """Release the lease without an answer. If the agent still answers, it does so at once.
+        """Release the lease without storing an answer. In mode `bot`, an answer is due immediately.
 
         The messages are answered together with the new one, under another reference.
         """

@@ -43,8 +43,8 @@ UNSET: Final = Unset()
 class ConversationUpdate:
     """Changes of a conversation. UNSET and None leave a field; None releases the assignee.
 
-    Unless `expected_assignee_id` is UNSET, the change is made only if this user, or with None
-    nobody, is assigned.
+    Unless `expected_assignee_id` is UNSET, the change fails if another user than this one and the
+    caller is assigned; with None, if any other user is.
     """
 
     title: str | None = None

@@ -4,7 +4,7 @@ Messages and conversations only ever add to the current day, so the days since t
 counted again when a tenant has new messages. All other changes mark their day in their own
 transaction: a conversation is resolved or deleted, a delivery fails or is repeated, a contact is
 erased. Counting reads without a lock; the result is stored only if nothing else has counted or
-marked the day meanwhile.
+marked the day in the meantime.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Deletion of what the agent stores of deleted conversations."""
+"""Deletion of the agent's sessions of deleted conversations."""
 
 from datetime import datetime
 from typing import Final
@@ -19,7 +19,7 @@ class EndedSessions:
         self._agent = agent
 
     def delete_next(self) -> UpstreamError | None:
-        """Let the agent delete a batch. Returns the error if it did not."""
+        """Delete a batch at the agent. Returns the error if that fails."""
         with self._database.read() as session:
             ids = store.list_ended_sessions(session, _BATCH)
         if not ids:

@@ -10,16 +10,17 @@ from typing import Any, Final
 
 from backend.chassis.csv_cells import make_formula_safe
 from backend.chassis.database.sessions import Database
-from backend.chassis.messaging.audit_events import AuditEvent, RequestOrigin
+from backend.chassis.messaging.audit_events import AuditEvent, RequestOrigin, format_time
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.content_text import get_text
+from backend.services.chat.domain.conversation_views import load_conversation_views
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.search_words import query_words
-from backend.services.chat.domain.views import ConversationView, to_conversation_view
+from backend.services.chat.domain.views import ConversationView
 from backend.services.chat.errors import ConversationNotFound, ResourceNotFound
 from backend.services.chat.model import HistoryFilter, contact_actor, user_actor
-from backend.services.chat.store import accounts, daily_stats
+from backend.services.chat.store import accounts
 from backend.services.chat.store import conversations as conversation_store
 from backend.services.chat.store import history as store
 from backend.services.chat.store.tables import Conversation, Message
@@ -51,8 +52,8 @@ COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """Numbers of what was deleted of a person. `messages` are those outside `conversations`."""
+class ErasureCounts:
+    """Numbers of deleted conversations of a person, and of deleted messages in other ones."""
 
     conversations: int
     messages: int
@@ -86,7 +87,7 @@ class HistoryService:
             rows = store.list_conversations(
                 session, caller.tenant_id, conditions, words, limit, after
             )
-            return [to_conversation_view(row) for row in rows]
+            return load_conversation_views(session, caller, rows)
 
     def export_messages(
         self, caller: Caller, conditions: HistoryFilter, format_: str, origin: RequestOrigin
@@ -122,18 +123,20 @@ class HistoryService:
             )
             self._audit.add_event(session, event)
 
-    def erase_user(self, caller: Caller, user_id: str, origin: RequestOrigin) -> Erased:
+    def erase_user(self, caller: Caller, user_id: str, origin: RequestOrigin) -> ErasureCounts:
         """Delete the conversations of a user of the suite, and what they wrote in others."""
         conversations = self._delete_conversations(caller, owner_id=user_id)
         actor = user_actor(user_id)
         with self._database.write(caller.tenant_id) as session:
-            daily_stats.mark_messages_of(session, caller.tenant_id, actor)
-            erased = Erased(conversations, store.erase_actor(session, caller.tenant_id, actor))
-            store.forget_user(session, caller.tenant_id, user_id)
-            self._audit.add_event(session, _build_erasure(caller, actor, origin, erased))
+            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
+            erased = ErasureCounts(conversations, messages)
+            store.clear_user_references(session, caller.tenant_id, user_id)
+            self._audit.add_event(session, _build_erasure_event(caller, actor, origin, erased))
         return erased
 
-    def erase_contact(self, caller: Caller, contact_id: str, origin: RequestOrigin) -> Erased:
+    def erase_contact(
+        self, caller: Caller, contact_id: str, origin: RequestOrigin
+    ) -> ErasureCounts:
         """Delete a contact, its conversations, and what it wrote in groups.
 
         Raises:
@@ -147,12 +150,12 @@ class HistoryService:
         conversations = self._delete_conversations(caller, contact_id=contact_id)
         actor = contact_actor(contact_id)
         with self._database.write(caller.tenant_id) as session:
-            daily_stats.mark_messages_of(session, caller.tenant_id, actor)
-            erased = Erased(conversations, store.erase_actor(session, caller.tenant_id, actor))
+            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
+            erased = ErasureCounts(conversations, messages)
             contact = accounts.find_contact(session, caller.tenant_id, contact_id)
             if contact is not None:
                 accounts.erase_contact(session, contact, self._now())
-            self._audit.add_event(session, _build_erasure(caller, actor, origin, erased))
+            self._audit.add_event(session, _build_erasure_event(caller, actor, origin, erased))
         return erased
 
     def _delete_conversations(self, caller: Caller, **owner: str) -> int:
@@ -195,7 +198,9 @@ class HistoryService:
             self._audit.add_event(session, _build_event(caller, action, target, origin, details))
 
 
-def _build_erasure(caller: Caller, actor: str, origin: RequestOrigin, erased: Erased) -> AuditEvent:
+def _build_erasure_event(
+    caller: Caller, actor: str, origin: RequestOrigin, erased: ErasureCounts
+) -> AuditEvent:
     details = {"conversations": erased.conversations, "messages": erased.messages}
     return _build_event(caller, "chat.person-erase", actor, origin, details)
 
@@ -235,7 +240,7 @@ def _to_line(message: Message, conversation: Conversation, contact_name: str) ->
 
 
 def _format(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
+    return None if time is None else format_time(time)
 
 
 def _write_jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
@@ -250,7 +255,7 @@ def _write_jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
 
 
 def _join(lines: Sequence[str]) -> bytes:
-    # Half of a surrogate pair in a provider's text has no UTF-8.
+    # A provider's text may contain half of a surrogate pair, which UTF-8 cannot encode.
     return ("\n".join(lines) + "\n").encode(errors="replace")
 
 

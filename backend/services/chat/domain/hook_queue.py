@@ -15,7 +15,7 @@ from backend.services.chat.store.tables import Delivery
 from backend.services.chat.store.work import announce_work
 
 _LIFETIME: Final = timedelta(hours=24)
-# A new or changed hook gets events after this time at most, if the signal of it is lost.
+# If the signal of a change is lost, a new or changed hook gets events after this time at most.
 _CACHE_SECONDS: Final = 5.0
 _MAX_TENANTS: Final = 10_000
 
@@ -69,8 +69,8 @@ class HookQueue:
         if subscribed:
             announce_work(session)
 
-    def forget_hooks(self, signal: str) -> None:
-        """Read the hooks of a tenant again at its next event, if *signal* says they changed."""
+    def invalidate_hooks(self, signal: str) -> None:
+        """Remove the hooks of the tenant that *signal* names from the cache."""
         if signal.startswith(_SIGNAL):
             self._cache.pop(signal.removeprefix(_SIGNAL), None)
 

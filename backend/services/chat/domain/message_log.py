@@ -18,7 +18,7 @@ from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.hook_queue import HookQueue
-from backend.services.chat.domain.milestones import note_change
+from backend.services.chat.domain.milestones import record_milestones
 from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.model import SYSTEM_ACTOR, moves_forward
@@ -99,7 +99,7 @@ class MessageLog:
             return existing, False
         now = self._now()
         response = _measure_response(session, conversation, new, now)
-        note_change(session, conversation, values, now)
+        record_milestones(session, conversation, values, now)
         position = store.advance(session, conversation.id, now, new_message=True, **values)
         text = get_text(new.content)
         is_queued = (
@@ -356,7 +356,7 @@ class MessageLog:
             return False
         had_mode = conversation.mode
         now = self._now()
-        note_change(session, conversation, changed, now)
+        record_milestones(session, conversation, changed, now)
         position = store.advance(
             session,
             conversation.id,

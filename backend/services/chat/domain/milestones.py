@@ -14,12 +14,15 @@ from backend.services.chat.store.daily_stats import (
 from backend.services.chat.store.tables import Conversation
 
 
-def note_change(
+def record_milestones(
     session: Session, conversation: Conversation, values: Mapping[str, Any], now: datetime
 ) -> None:
-    """Record what statistics count of a change of *conversation* to the columns *values*.
+    """Record the milestones of a change of *conversation*, and mark the days that it affects.
 
     Call it before the columns are set, in the same transaction.
+
+    Args:
+        values: the new values of the changed columns.
     """
     status = values.get("status", conversation.status)
     if status != conversation.status and "resolved" in (status, conversation.status):

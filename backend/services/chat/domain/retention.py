@@ -63,7 +63,7 @@ class RetentionService:
 
 
 @dataclass(slots=True)
-class _Deleted:
+class _DeletionCounts:
     messages: int = 0
     conversations: int = 0
 
@@ -92,7 +92,7 @@ class RetentionDeletion:
         self._audit = audit
         self._now = now
         self._stats = DailyStatsUpdate(database, now)
-        self._deleted: dict[str, _Deleted] = {}
+        self._deleted: dict[str, _DeletionCounts] = {}
 
     def has_expired(self) -> bool:
         """Return whether a tenant has something to delete."""
@@ -106,7 +106,7 @@ class RetentionDeletion:
         tenant_id, cutoff = found
         self._keep_from(tenant_id, cutoff)
         start = datetime.combine(cutoff, time(), UTC)
-        deleted = self._deleted.setdefault(tenant_id, _Deleted())
+        deleted = self._deleted.setdefault(tenant_id, _DeletionCounts())
         with self._database.write() as session:
             messages = history.delete_messages_before(
                 session, tenant_id, start, _MESSAGES, self._now()
@@ -146,7 +146,7 @@ class RetentionDeletion:
             state.kept_from = max(cutoff, state.kept_from or cutoff)
 
     def _finish(self, tenant_id: str, cutoff: date, start: datetime) -> None:
-        deleted = self._deleted.pop(tenant_id, _Deleted())
+        deleted = self._deleted.pop(tenant_id, _DeletionCounts())
         with self._database.write() as session:
             history.delete_milestones_before(session, tenant_id, start)
             state = daily_stats.ensure_tenant_state(session, tenant_id)

@@ -20,12 +20,12 @@ from backend.services.chat.store import templates as store
 from backend.services.chat.store.accounts import find_account
 from backend.services.chat.store.tables import Conversation
 
-# Statuses with which the provider refuses messages. Another or an unknown one is tried.
+# Statuses with which the provider refuses messages. With any other status, messages are sent.
 _UNUSABLE: Final = frozenset(
     {"rejected", "paused", "disabled", "pending", "in_appeal", "pending_deletion", "deleted"}
     | {"archived", "limit_exceeded"}
 )
-# Statuses of webhooks. Others are scores of quality or categories.
+# Statuses in webhooks. Other values are quality scores or categories.
 _STATUSES: Final = _UNUSABLE | {"approved", "flagged", "reinstated", "unarchived", "locked"}
 _SAME_AS_APPROVED: Final = frozenset({"reinstated", "unarchived"})
 
@@ -108,7 +108,7 @@ class TemplateService:
 
         Raises:
             ResourceNotFound: the tenant has no such account.
-            TemplatesNotListed: the account is none of WhatsApp, or lacks `business_account_id`.
+            TemplatesNotListed: the account is not of WhatsApp, or lacks `business_account_id`.
             ProviderFailed: the provider does not list them. The stored ones stay.
         """
         account = self._open_account(caller, account_id)
@@ -147,7 +147,7 @@ def ensure_template_usable(
     """Raise TemplateNotApproved if the provider is known to refuse the template of *content*."""
     if content.get("type") != "template":
         return
-    found = find_unusable(
+    found = find_unusable_status(
         session,
         conversation.account_id,
         str(content.get("name") or ""),
@@ -157,10 +157,10 @@ def ensure_template_usable(
         raise TemplateNotApproved(*found)
 
 
-def find_unusable(
+def find_unusable_status(
     session: Session, account_id: str, name: str, language: str
 ) -> tuple[str, str | None] | None:
-    """Return status and reason of a template that the provider refuses. None if it may be sent.
+    """Return status and reason of a template that the provider refuses, or None if it may be sent.
 
     A template that was never synchronised may be sent.
     """

@@ -8,7 +8,7 @@ from backend.chassis.database.sessions import Database
 from backend.services.chat.domain.daily_stats import DailyStatsUpdate
 
 _INTERVAL: Final = timedelta(minutes=1)
-_MOMENT: Final = timedelta(seconds=1)
+_CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 
 
 class DailyStatsJob:
@@ -34,13 +34,15 @@ class DailyStatsJob:
         return False
 
     def get_next_due_time(self) -> datetime | None:
-        # Called every second, and this question is about all tenants.
+        # Called every second, but the query reads the rows of all tenants.
         now = self._now()
         if self._next_check is None or now >= self._next_check:
             self._next_check = now + _INTERVAL
             self._has_changes = self._update.has_changes()
-            # The caller has read the clock a moment ago.
+            # The caller has read the clock shortly before.
             return (
-                max(now - _MOMENT, self._next_run or now - _MOMENT) if self._has_changes else None
+                max(now - _CLOCK_TOLERANCE, self._next_run or now - _CLOCK_TOLERANCE)
+                if self._has_changes
+                else None
             )
         return max(self._next_check, self._next_run or now) if self._has_changes else None

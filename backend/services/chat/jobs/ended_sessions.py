@@ -1,4 +1,4 @@
-"""The job that lets the agent delete its sessions of deleted conversations."""
+"""The job that deletes the agent's sessions of deleted conversations."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from backend.services.chat.domain.ended_sessions import EndedSessions
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = timedelta(minutes=1)
-_MOMENT: Final = timedelta(seconds=1)
+_CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 
 
 class EndedSessionsJob:
@@ -38,6 +38,6 @@ class EndedSessionsJob:
         due = self._sessions.get_due_time()
         if due is None:
             return None
-        # Other processes do not know when this one tries again. To them it is due now, not overdue
-        # since the end of the session. The caller has read the clock a moment ago.
-        return max(due, self._retry_at or self._now() - _MOMENT)
+        # Other processes do not know the time of the retry. For them the work is due now, and not
+        # overdue since the end of the session. The caller has read the clock shortly before.
+        return max(due, self._retry_at or self._now() - _CLOCK_TOLERANCE)

@@ -7,7 +7,7 @@ from typing import Final
 from backend.services.chat.domain.retention import RetentionDeletion
 
 _INTERVAL: Final = timedelta(minutes=1)
-_MOMENT: Final = timedelta(seconds=1)
+_CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 
 
 class RetentionJob:
@@ -36,5 +36,5 @@ class RetentionJob:
         if self._next_check is not None and now < self._next_check:
             return None
         self._next_check = now + _INTERVAL
-        # The caller has read the clock a moment ago.
-        return now - _MOMENT if self._deletion.has_expired() else None
+        # The caller has read the clock shortly before.
+        return now - _CLOCK_TOLERANCE if self._deletion.has_expired() else None

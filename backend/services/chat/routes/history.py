@@ -42,7 +42,7 @@ _JSONL = "application/x-ndjson"
 class HistoryFilterQuery(Input):
     """Filters of the history. `q` has words of a message, or a part of the title.
 
-    Conversations with messages from `since` on, which were opened before `until`, are found.
+    Selects conversations that have messages from `since` on and were opened before `until`.
     """
 
     q: Annotated[str, Field(min_length=1, max_length=200), VisibleText] | None = None
@@ -77,7 +77,7 @@ class ExportQuery(HistoryFilterQuery):
     format: Literal["jsonl", "csv"] = "jsonl"
 
 
-class ErasedResponse(BaseModel):
+class ErasureResponse(BaseModel):
     """Numbers of deleted conversations, and of deleted messages in other conversations."""
 
     conversations: int
@@ -146,9 +146,9 @@ def delete_history(conversation_id: str) -> None:
 
 @history.delete("/history/people/<person>")
 @require_permission(Permission.CHAT_MANAGE)
-@responds_with(ErasedResponse, errors=(ResourceNotFound,))
+@responds_with(ErasureResponse, errors=(ResourceNotFound,))
 @request_example(person="contact:cont_01a22900749f7e0f26155c57fe78")
-def erase_person(person: str) -> ErasedResponse:
+def erase_person(person: str) -> ErasureResponse:
     """Erase a person, `user:ID` or `contact:ID`: conversations, and messages in other ones.
 
     Unlike other deletions, this one also removes the contact with its identities. It is recorded
@@ -164,7 +164,7 @@ def erase_person(person: str) -> ErasedResponse:
             raise HttpError(
                 404, "not_found", "Resource not found", "Write the person as user:ID or contact:ID."
             )
-    return ErasedResponse.model_validate(erased, from_attributes=True)
+    return ErasureResponse.model_validate(erased, from_attributes=True)
 
 
 @history.get("/retention")

@@ -124,7 +124,7 @@ class StoredFileInput(Input):
 
 
 class MediaInput(Input):
-    """Stored files of earlier messages that are sent on, with a caption."""
+    """Stored files of earlier messages that are forwarded, with a caption."""
 
     type: Literal["image", "audio", "video", "file"]
     text: Annotated[str, Field(max_length=MAX_TEXT), VisibleText] | None = None
@@ -159,7 +159,7 @@ class MessageSend(Input):
 class MessagePost(Input):
     """A message of a person in a conversation. An internal note is never delivered.
 
-    Colleagues can send stored files of earlier messages on.
+    Colleagues can forward stored files of earlier messages.
     """
 
     content: PostedContent
@@ -253,7 +253,7 @@ class MessageResponse(BaseModel):
 
 
 class MessageListResponse(BaseModel):
-    """Messages in the order of `seq`. `has_more` tells whether there are more in that direction."""
+    """Messages in the order of `seq`. `has_more` is true if there are more in that direction."""
 
     items: Sequence[MessageResponse]
     has_more: bool
@@ -288,8 +288,8 @@ class LastMessageResponse(BaseModel):
 class ConversationResponse(BaseModel):
     """A conversation. `read_seq` is the caller's read position.
 
-    `answer_error` tells why the agent has not answered; null without an error. After
-    `window_closes_at` the channel accepts only templates; null for a channel without such a window.
+    `answer_error` is the reason why the agent has not answered, or null. After `window_closes_at`
+    the channel accepts only templates; it is null for a channel without such a window.
     `account_state` is active, stopped or revoked: messages wait until the account is active.
     """
 
@@ -354,7 +354,7 @@ class AnswerErrorResponse(BaseModel):
 class SendResponse(BaseModel):
     """The stored message and the agent's answer, if it came within the time.
 
-    With the status `accepted` the answer is stored later; `error` tells why there is none.
+    With the status `accepted` the answer is stored later; `error` is the reason if there is none.
     """
 
     conversation_id: str

@@ -6,22 +6,17 @@ from datetime import datetime
 from sqlalchemy import delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from backend.services.chat.model import contact_actor
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
-from backend.services.chat.store.daily_stats import (
-    mark_account,
-    mark_conversations,
-    mark_messages_of,
-)
+from backend.services.chat.store.daily_stats import mark_account, mark_conversations
 from backend.services.chat.store.ended_sessions import end_sessions
+from backend.services.chat.store.history import erase_actor
 from backend.services.chat.store.tables import (
     Account,
     Contact,
     Conversation,
     Identity,
-    Message,
-    Participant,
-    Reaction,
     VisitorSession,
 )
 
@@ -223,8 +218,6 @@ def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
     Returns:
         The number of deleted conversations.
     """
-    actor = f"contact:{contact.id}"
-    mark_messages_of(session, contact.tenant_id, actor)
     conversations = select(Conversation.id).where(
         Conversation.contact_id == contact.id, Conversation.is_group.is_(False)
     )
@@ -238,17 +231,7 @@ def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
         .returning(Conversation.id)
         .execution_options(synchronize_session=False)
     ).all()
-    session.execute(
-        delete(Message).where(Message.tenant_id == contact.tenant_id, Message.author == actor)
-    )
-    session.execute(
-        delete(Reaction).where(Reaction.tenant_id == contact.tenant_id, Reaction.actor == actor)
-    )
-    session.execute(
-        delete(Participant).where(
-            Participant.tenant_id == contact.tenant_id, Participant.actor == actor
-        )
-    )
+    erase_actor(session, contact.tenant_id, contact_actor(contact.id), now)
     session.execute(
         delete(Contact).where(Contact.id.in_(merged)).execution_options(synchronize_session=False)
     )

@@ -48,6 +48,13 @@ class AttachmentFiles:
             if _NAME.fullmatch(path.name) and path.stat().st_mtime < time.timestamp():
                 yield path.name
 
+    def find_path(self, name: str | None) -> Path | None:
+        """Return the path of a file, or None if there is none."""
+        if name is None or not _NAME.fullmatch(name):
+            return None
+        path = self._folder / name
+        return path if path.is_file() else None
+
     def get_path(self, name: str) -> Path:
         """Return the path of a file. Raises FileNotFoundError for an invalid name."""
         if not _NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Queries on attachments that wait for their download. The caller owns the transaction."""
+"""Queries on attachments and their downloads. The caller owns the transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,9 +35,15 @@ def iterate_stored_files(connection: Connection) -> Iterator[StoredFile]:
 
 
 def find_stored_attachment(session: Session, attachment_id: str) -> Attachment | None:
-    """Return an attachment whose file is stored, or None."""
+    """Return an attachment of a message that is not deleted, if its file is stored, or None."""
     return session.scalar(
-        select(Attachment).where(Attachment.id == attachment_id, Attachment.state == "stored")
+        select(Attachment)
+        .join(Message, Message.id == Attachment.message_id)
+        .where(
+            Attachment.id == attachment_id,
+            Attachment.state == "stored",
+            Message.deleted_at.is_(None),
+        )
     )
 
 

@@ -253,7 +253,7 @@ def count_active_users(
 def count_user_days(
     session: Session, tenant_id: str, user_id: str, period: Period
 ) -> dict[str, tuple[int, int]]:
-    """Return a user's own conversations and all messages it wrote, by day as text."""
+    """Return the numbers of a user's own conversations and messages, by day as text."""
     day = utc_day(Conversation.created_at)
     opened = session.execute(
         select(day, func.count())
@@ -344,10 +344,10 @@ def add_milestone(session: Session, conversation: Conversation, kind: str, now: 
 
 
 def mark_days(session: Session, tenant_id: str, days: Collection[date]) -> None:
-    """Let the statistics of *days* be counted again."""
+    """Mark *days* as changed, so that the worker counts them again."""
     if not days:
         return
-    # The token tells a repeated mark from the one that a concurrent count has seen.
+    # The token distinguishes a repeated mark from the one that a concurrent count has read.
     rows = [
         {"tenant_id": tenant_id, "day": day, "token": secrets.token_hex(8)} for day in sorted(days)
     ]
@@ -375,7 +375,7 @@ def take_mark(session: Session, tenant_id: str, day: date, token: str) -> bool:
 
 
 def mark_conversations(session: Session, tenant_id: str, conversation_ids: Collection[str]) -> None:
-    """Let the days of *conversation_ids* be counted again. Call before they are deleted."""
+    """Mark the days of *conversation_ids* as changed. Call before they are deleted."""
     day, opened, step = (
         utc_day(Message.created_at),
         utc_day(Conversation.created_at),
@@ -392,8 +392,8 @@ def mark_conversations(session: Session, tenant_id: str, conversation_ids: Colle
     mark_days(session, tenant_id, set(map(date.fromisoformat, session.scalars(query))))
 
 
-def mark_messages_of(session: Session, tenant_id: str, author: str) -> None:
-    """Let the days of the messages of *author* be counted again. Call before they are deleted."""
+def mark_days_of_author(session: Session, tenant_id: str, author: str) -> None:
+    """Mark the days of the messages of *author* as changed. Call before they are deleted."""
     query = (
         select(utc_day(Message.created_at))
         .where(Message.tenant_id == tenant_id, Message.author == author)
@@ -403,7 +403,7 @@ def mark_messages_of(session: Session, tenant_id: str, author: str) -> None:
 
 
 def mark_account(session: Session, tenant_id: str, account_id: str) -> None:
-    """Let all days of an account be counted again."""
+    """Mark all days of an account as changed."""
     query = select(DailyStats.day).where(
         DailyStats.tenant_id == tenant_id, DailyStats.account_id == account_id
     )

@@ -233,7 +233,7 @@ def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict
 def find_attachment(session: Session, message_id: str, name: str) -> Attachment | None:
     """Return the stored attachment of a message by its id, the provider's id, or its position.
 
-    The id can be that of another message of the tenant, which is sent on.
+    A forwarded file can belong to another message of the tenant.
     """
     is_of_tenant = Attachment.tenant_id == (
         select(Message.tenant_id).where(Message.id == message_id).scalar_subquery()

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.model import HistoryFilter
+from backend.services.chat.store.daily_stats import mark_days_of_author
 from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.search import select_conversations_with
 from backend.services.chat.store.tables import (
@@ -118,8 +119,13 @@ def list_owned_conversations(
     return session.scalars(query.limit(limit)).all()
 
 
-def erase_actor(session: Session, tenant_id: str, actor: str) -> int:
-    """Delete messages, reactions and read positions of *actor*. Returns the number of messages."""
+def erase_actor(session: Session, tenant_id: str, actor: str, now: datetime) -> int:
+    """Delete messages, reactions and read positions of *actor*. Returns the number of messages.
+
+    The agent's sessions of the conversations are deleted too: they contain the messages.
+    """
+    mark_days_of_author(session, tenant_id, actor)
+    end_sessions(session, now, author=(tenant_id, actor))
     result: Any = session.execute(
         delete(Message).where(Message.tenant_id == tenant_id, Message.author == actor)
     )
@@ -132,8 +138,8 @@ def erase_actor(session: Session, tenant_id: str, actor: str) -> int:
     return int(result.rowcount)
 
 
-def forget_user(session: Session, tenant_id: str, user_id: str) -> None:
-    """Remove a user from the conversations and contacts that name it."""
+def clear_user_references(session: Session, tenant_id: str, user_id: str) -> None:
+    """Set the columns of conversations and contacts that contain the id of a user to null."""
     for column in (Conversation.owner_id, Conversation.assignee_id, Contact.user_id):
         session.execute(
             update(column.class_)

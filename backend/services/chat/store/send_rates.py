@@ -1,4 +1,4 @@
-"""Times at which accounts and conversations may send again, and tenants may get answers.
+"""Times of the next message of accounts and conversations, and of the next answer of tenants.
 
 They are computed by the generic cell rate algorithm.
 """
@@ -18,7 +18,7 @@ _KEPT = timedelta(hours=1)
 
 
 class SendRate(Base):
-    """The time at which an account, conversation or tenant may go on. Without a row: now."""
+    """The time of the next message or answer of a key that is allowed. Without a row: now."""
 
     __tablename__ = "chat_send_rates"
 

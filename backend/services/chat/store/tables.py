@@ -476,8 +476,8 @@ class TenantState(Base):
     """Retention and statistics of a tenant.
 
     Messages are kept for `retention_days`, without limit if it is null. Those of days before
-    `kept_from` are deleted or being deleted, and the statistics of these days do not change any
-    more; before `deleted_until` nothing is left. Statistics contain everything that was committed
+    `kept_from` are deleted or being deleted, and the statistics of these days no longer change;
+    before `deleted_until`, everything is deleted. Statistics contain everything that was committed
     before `counted_at`, except for changed days.
     """
 

@@ -24,7 +24,7 @@ class Wording:
 
 
 class TextWriter(Protocol):
-    """Lets a model reword sentences."""
+    """Rewords sentences with a language model."""
 
     def reword(self, sentences: Sequence[str]) -> Wording | None:
         """Return the new wording, or None if the model does not respond."""

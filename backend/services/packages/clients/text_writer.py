@@ -1,4 +1,4 @@
-"""The writer process: lets the configured model reword the sentences of an investigation.
+"""The writer process: rewords the sentences of an investigation with the configured model.
 
     python -m backend.services.packages.clients.text_writer
 

@@ -57,9 +57,9 @@ def solve(problem: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fits(problem: Mapping[str, Any]) -> bool:
     vehicles = problem["vehicles"]
-    if any(each["capacity_g"] is None for each in vehicles):
+    if any(kind["capacity_g"] is None for kind in vehicles):
         return True
-    capacity = sum(each["count"] * each["capacity_g"] for each in vehicles)
+    capacity = sum(kind["count"] * kind["capacity_g"] for kind in vehicles)
     return bool(capacity >= sum(stop["weight_g"] for stop in problem["stops"]))
 
 
@@ -89,11 +89,11 @@ def _search(
             for index, stop in enumerate(problem["stops"], 1)
         ],
         [pyvrp.Depot(0)],
-        [_build_vehicles(each, total) for each in problem["vehicles"]],
+        [_build_vehicles(kind, total) for kind in problem["vehicles"]],
         [distances],
         [durations],
     )
-    stop = _Stop(seconds, started, None if may_omit else seconds / 2)
+    stop = _SearchLimit(seconds, started, None if may_omit else seconds / 2)
     result = pyvrp.solve(data, stop, seed=problem["seed"], collect_stats=False)
     if not result.is_feasible():
         return None
@@ -117,10 +117,10 @@ def _build_vehicles(vehicles: Mapping[str, Any], total_g: int) -> Any:
     )
 
 
-class _Stop:
+class _SearchLimit:
     """Ends the search after *seconds*, and writes the progress each second.
 
-    Without any solution it ends after *give_up_seconds* already.
+    Without a solution, it ends the search after *give_up_seconds*.
     """
 
     def __init__(self, seconds: float, started: float, give_up_seconds: float | None) -> None:

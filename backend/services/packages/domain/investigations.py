@@ -69,12 +69,12 @@ _log = logging.getLogger(__name__)
 _RECORDER: Final = EventRecorder("packages")
 _TEMPLATES: Final = "templates"
 _WRITERS: Final = 2
-# Further investigations get the text of the templates.
+# Investigations beyond this number get the text of the templates.
 _MAX_WAITING: Final = 20
 _POLL_SECONDS: Final = 0.2
 _TEXT_TIMEOUT: Final = timedelta(minutes=30)
 MAX_LISTED: Final = 100
-_TROUBLES: Final = frozenset(
+_PROBLEM_CODES: Final = frozenset(
     {
         EventCode.EXCEPTION,
         EventCode.DELAYED,
@@ -130,7 +130,7 @@ class InvestigationService:
         self._now = now
         self._writer = writer
         self._threads = ThreadPoolExecutor(_WRITERS, "investigation text")
-        self._places = BoundedSemaphore(_MAX_WAITING)
+        self._slots = BoundedSemaphore(_MAX_WAITING)
 
     def investigate(
         self, caller: Caller, package_id: str, kind: InvestigationKind
@@ -142,7 +142,7 @@ class InvestigationService:
         """
         now = self._now()
         compute = _COMPUTATIONS[kind]
-        writer = self._writer if self._writer and self._places.acquire(blocking=False) else None
+        writer = self._writer if self._writer and self._slots.acquire(blocking=False) else None
         try:
             with self._database.write(caller.tenant_id) as session:
                 subject = _load(session, caller, package_id, kind, now)
@@ -164,7 +164,7 @@ class InvestigationService:
                 _record(session, caller, subject.package, found)
         except BaseException:
             if writer is not None:
-                self._places.release()
+                self._slots.release()
             raise
         if writer is not None:
             self._threads.submit(self._write_text, writer, caller.tenant_id, found)
@@ -188,7 +188,7 @@ class InvestigationService:
             if package_store.get_package(session, caller.tenant_id, package_id) is None:
                 raise PackageNotFound
             found = store.list_investigations(session, caller.tenant_id, package_id, MAX_LISTED)
-        return [self._complete_abandoned(each) for each in found]
+        return [self._complete_abandoned(investigation) for investigation in found]
 
     def close(self) -> None:
         """Start no further texts."""
@@ -212,7 +212,7 @@ class InvestigationService:
         except Exception:  # noqa: BLE001 - the text of the templates is stored
             _log.exception("the text of investigation %s was not stored", found.id)
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 def _record(session: Session, caller: Caller, package: Package, found: Investigation) -> None:
@@ -373,7 +373,7 @@ def _add_probabilities(subject: _Subject, parts: Sequence[dict[str, Any]]) -> No
 def _find_troubles(events: Sequence[TrackingEvent]) -> list[Finding]:
     findings = []
     for event in events:
-        if event.code in _TROUBLES:
+        if event.code in _PROBLEM_CODES:
             why = f" ({event.reason})" if event.reason else ""
             findings.append(
                 Finding(

@@ -28,10 +28,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PositionList:
-    """Positions of open packages.
+    """Positions of the open packages that were created last, at most 2,000.
 
     Attributes:
-        without_position: number of open packages whose last event has no coordinates.
+        without_position: number of these packages whose last event has no coordinates.
         is_complete: False if there are more open packages than were read.
     """
 
@@ -47,21 +47,18 @@ class PositionService:
         self._database = database
 
     def list_positions(self, caller: Caller) -> PositionList:
-        """Return the positions of open packages, of each status those that were created last."""
+        """Return the positions of the open packages that were created last."""
         with self._database.read(caller.tenant_id) as session:
-            rows = [
-                row
-                for status in _OPEN
-                for row in store.list_by_status(
-                    session, caller.tenant_id, status, MAX_POSITIONS + 1
-                )
-            ]
+            ids = store.list_newest_ids(session, caller.tenant_id, _OPEN, MAX_POSITIONS + 1)
+            rows = store.list_by_ids(session, caller.tenant_id, ids[:MAX_POSITIONS])
             packages = [store.to_package(row) for row in rows]
-        found = [position for each in packages if (position := _to_position(each)) is not None]
+        found = [
+            position for package in packages if (position := _to_position(package)) is not None
+        ]
         return PositionList(
-            items=found[:MAX_POSITIONS],
+            items=found,
             without_position=len(packages) - len(found),
-            is_complete=len(packages) <= MAX_POSITIONS,
+            is_complete=len(ids) <= MAX_POSITIONS,
         )
 
 

@@ -16,7 +16,7 @@ def apply_wording(sentences: Sequence[Sentence], wording: Wording) -> tuple[Sent
     """Return *sentences* with the new wording where it has the same figures.
 
     A new sentence refers to the same events. One with a figure that the original does not have, or
-    without one of its figures, is dropped, and the original stays.
+    without one of its figures, is dropped, and the original is kept.
     """
     return tuple(
         Sentence(new, sentence.event_ids)

@@ -17,7 +17,7 @@ positions = Blueprint("positions", __name__)
 
 
 class PositionResponse(BaseModel):
-    """The place of the last event of an open package, and the ends of its way."""
+    """The place of the last event of an open package, and its origin and destination."""
 
     id: str
     tracking_number: str
@@ -34,9 +34,10 @@ class PositionResponse(BaseModel):
 
 
 class PositionsResponse(BaseModel):
-    """At most 2000 positions. `without_position` packages have a last event without coordinates.
+    """Positions of the 2000 newest open packages.
 
-    `complete` is false if there are more open packages than were read.
+    `without_position` is the number of those whose last event has no coordinates. `complete` is
+    false if there are more open packages.
     """
 
     items: Sequence[PositionResponse]
@@ -50,11 +51,11 @@ class PositionsResponse(BaseModel):
 def list_positions() -> PositionsResponse:
     """List the last known positions of open packages, for a map.
 
-    The topic `map` of the realtime service has the changes.
+    Changes are published to the topic `map` of the realtime service.
     """
     found = use(PositionService).list_positions(get_caller())
     return PositionsResponse(
-        items=[_to_response(each) for each in found.items],
+        items=[_to_response(position) for position in found.items],
         without_position=found.without_position,
         complete=found.is_complete,
     )

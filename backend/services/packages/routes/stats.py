@@ -90,19 +90,19 @@ def get_stats(query: StatsQuery) -> StatsResponse:
         total=found.total,
         late=found.late,
         by_status=found.by_status,
-        by_carrier={each.key[0]: each.packages for each in found.carriers},
+        by_carrier={carrier.key[0]: carrier.packages for carrier in found.carriers},
         carriers=[
-            CarrierCount(carrier=each.key[0], packages=each.packages, late=each.late)
-            for each in found.carriers
+            CarrierCount(carrier=carrier.key[0], packages=carrier.packages, late=carrier.late)
+            for carrier in found.carriers
         ],
         lanes=[
             LaneCount(
-                origin=each.key[0],
-                destination=each.key[1],
-                packages=each.packages,
-                late=each.late,
+                origin=lane.key[0],
+                destination=lane.key[1],
+                packages=lane.packages,
+                late=lane.late,
             )
-            for each in found.lanes
+            for lane in found.lanes
         ],
         on_time_rate=found.on_time_rate,
         days=[

@@ -88,7 +88,7 @@ class TourInput(Input):
             kinds = [VehiclesInput(count=kinds)]
         return TourRequest(
             depot=(self.depot.lat, self.depot.lon),
-            vehicles=[each.to_vehicles() for each in kinds],
+            vehicles=[kind.to_vehicles() for kind in kinds],
             package_ids=self.package_ids,
             speed_kmh=self.speed_kmh,
             service_s=round(self.stop_minutes * 60),
@@ -208,10 +208,10 @@ def to_response(tour: Tour) -> TourResponse:
         id=tour.id,
         state=str(tour.state),
         progress=progress,
-        tours=[_to_vehicle_tour(each, ids, problem.vehicles) for each in result["tours"]]
+        tours=[_to_vehicle_tour(found, ids, problem.vehicles) for found in result["tours"]]
         if is_done
         else None,
-        unassigned=[ids[each] for each in result["unassigned"]] if is_done else None,
+        unassigned=[ids[index] for index in result["unassigned"]] if is_done else None,
         distance_m=result["cost"] if is_done else None,
         error=None if tour.error is None else TourErrorResponse(**tour.error),
         requested_by=tour.requested_by,
@@ -227,11 +227,11 @@ def _to_vehicle_tour(
         vehicle=vehicles[value["vehicle"]].name,
         stops=[
             StopResponse(
-                package_id=ids[each["stop"]],
-                distance_m=each["distance_m"],
-                arrives_after_s=each["arrives_after_s"],
+                package_id=ids[stop["stop"]],
+                distance_m=stop["distance_m"],
+                arrives_after_s=stop["arrives_after_s"],
             )
-            for each in value["stops"]
+            for stop in value["stops"]
         ],
         distance_m=value["distance_m"],
         duration_s=value["duration_s"],

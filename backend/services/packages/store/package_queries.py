@@ -70,7 +70,7 @@ def select_page(
     """
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     if is_sqlite and conditions.words and sort.name == "created_at":
-        yield from _select_found(session, tenant_id, conditions, sort, after)
+        yield from _select_search_hits(session, tenant_id, conditions, sort, after)
         return
     column: ColumnElement[Any] = SORT_COLUMNS[sort.name].expression
     row_id: ColumnElement[Any] = PackageRow.id.expression
@@ -84,7 +84,7 @@ def select_page(
     if conditions.tag is not None and sort.name == "created_at":
         # The index of tags has this order.
         column, row_id = PackageTag.created_at.expression, PackageTag.package_id.expression
-    order = [_order(each, sort) for each in (column, row_id)]
+    order = [_order(key, sort) for key in (column, row_id)]
     if (after is None or after[0] is not None) and not _is_always_null(conditions, sort):
         page = query.where(column.is_not(None)) if nullable else query
         if after is not None:
@@ -115,7 +115,7 @@ def select_matching(
     )
 
 
-def _select_found(
+def _select_search_hits(
     session: Session,
     tenant_id: str,
     conditions: PackageFilter,

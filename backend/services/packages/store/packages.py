@@ -1,6 +1,7 @@
 """Queries on packages. The caller owns the transaction."""
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -209,15 +210,31 @@ def list_open_ids(session: Session, tenant_id: str, after: str, limit: int) -> S
     return session.scalars(query).all()
 
 
-def list_by_status(
-    session: Session, tenant_id: str, status: Status, limit: int
+def list_newest_ids(
+    session: Session, tenant_id: str, statuses: Iterable[Status], limit: int
+) -> list[str]:
+    """Return the ids of the *limit* packages in *statuses* that were created last, newest first."""
+    found: list[tuple[datetime, str]] = []
+    for status in statuses:
+        # A query of one status reads only its part of an index.
+        query = (
+            select(PackageRow.created_at, PackageRow.id)
+            .where(PackageRow.tenant_id == tenant_id, PackageRow.status == str(status))
+            .order_by(PackageRow.created_at.desc(), PackageRow.id.desc())
+            .limit(limit)
+        )
+        found += session.execute(query).tuples()
+    return [package_id for _, package_id in heapq.nlargest(limit, found)]
+
+
+def list_by_ids(
+    session: Session, tenant_id: str, package_ids: Sequence[str]
 ) -> Sequence[PackageRow]:
-    """Return the *limit* packages with *status* that were created last."""
+    """Return the tenant's packages in *package_ids*, newest first."""
     query = (
         select(PackageRow)
-        .where(PackageRow.tenant_id == tenant_id, PackageRow.status == str(status))
+        .where(PackageRow.tenant_id == tenant_id, PackageRow.id.in_(package_ids))
         .order_by(PackageRow.created_at.desc(), PackageRow.id.desc())
-        .limit(limit)
     )
     return session.scalars(query).all()
 

@@ -75,8 +75,8 @@ class PageViewService:
     ) -> PageImage:
         """Return the image of *page*, *width* pixels wide.
 
-        Access is checked before the cache is used. What a password opened is not cached: other
-        users need the password as well.
+        Access is checked before the cache is used. Pages that a password opened are not
+        cached, because each user needs the password.
 
         Raises:
             DocumentNotFound: the document does not exist for *viewer*.

@@ -16,6 +16,7 @@ from backend.services.chat.domain.retention import RetentionDeletion
 from backend.services.chat.jobs.ended_sessions import EndedSessionsJob
 from backend.services.chat.jobs.retention import RetentionJob
 from backend.services.chat.store import accounts
+from backend.services.chat.store.ended_sessions import list_ended_sessions
 from backend.services.chat.store.tables import Conversation, Message, Milestone
 from backend.services.chat.wiring import ChatComponents
 from tests.services.chat.conftest import TEAM
@@ -71,7 +72,9 @@ def test_search_finds_words_titles_people_and_periods(chat, clock, client, manag
     assert find(since="2026-03-02T00:00:00Z") == [second]
     assert find(until="2026-03-01T00:00:00Z") == []
     page = client.get("/history?q=parcel&limit=1", headers=manager).json
-    assert [item["id"] for item in page["items"]] == [second]
+    (item,) = page["items"]
+    assert (item["id"], item["account_name"]) == (second, "help")
+    assert item["last_message"]["text"] == "The parcel has arrived"
     assert find(q="parcel", limit=1, cursor=page["next_cursor"]) == [first]
 
 
@@ -127,6 +130,7 @@ def test_erased_contact_leaves_no_message_in_any_conversation(chat, clock, clien
     for number in range(45):
         chat.write(chat.open(f"own {number}", contact_id=contact), author=author)
     group = chat.open("group", "help")
+    set_session(chat, group, "session of the group")
     chat.write(group, author=author)
     kept = chat.write(group, author="contact:bob")
 
@@ -136,6 +140,8 @@ def test_erased_contact_leaves_no_message_in_any_conversation(chat, clock, clien
     with chat.database.read() as session:
         assert session.scalars(select(Message.id)).all() == [kept]
         assert session.scalars(select(Conversation.id)).all() == [group]
+        # The agent's copies of the messages are deleted as well.
+        assert list_ended_sessions(session, 10) == ["session of the group"]
     assert client.get(f"/contacts/{contact}", headers=manager).status_code == 404
     assert client.delete(f"/history/people/{author}", headers=manager).status_code == 404
     assert client.delete("/history/people/nobody", headers=manager).status_code == 404

@@ -47,7 +47,7 @@ def test_forgotten_password_is_requested_from_the_sign_in_page(context: BrowserC
     expect_no_findings(app)
     page.get_by_label("User name or e-mail").fill(" ada ")
     page.get_by_role("button", name="Send the link").click()
-    expect(page.locator(".sign-in-note")).to_contain_text("Look into your mailbox")
+    expect(page.locator(".sign-in-note")).to_contain_text("Check your mailbox")
     assert app.list_calls("POST /auth/password/forgot") == [({}, {"username": "ada"})]
     expect_no_findings(app)
     page.get_by_role("link", name="Sign in").click()

@@ -23,7 +23,7 @@ DONE: Final = "done"
 INTERRUPTED: Final = "interrupted"
 
 _TOKENS_PER_PRICE: Final = 1_000_000
-# Prices of a million prompt and output tokens, by model.
+# Prices of a million prompt and completion tokens, by model.
 Prices = Mapping[str, tuple[float, float]]
 
 

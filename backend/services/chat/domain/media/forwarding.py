@@ -1,4 +1,4 @@
-"""Sends stored files on: a message of a colleague refers to files of earlier messages."""
+"""Forwarding of stored files: a colleague's message refers to files of earlier messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -36,7 +36,9 @@ def find_files(
             raise InvalidContent(pointer, "No file with this ID is stored.")
         kind = content["type"]
         if kind != "file" and not attachment.mime.startswith(f"{kind}/"):
-            raise InvalidContent(pointer, f"The file is no {kind}. Send it with the type file.")
+            raise InvalidContent(
+                pointer, f"The file is not of the type {kind}. Send it with the type file."
+            )
         files.append(attachment)
     return files
 

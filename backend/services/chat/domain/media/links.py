@@ -77,13 +77,13 @@ class MediaLinks:
             raise ResourceNotFound("file")
         with self._database.read() as session:
             attachment = find_stored_attachment(session, attachment_id)
-            if attachment is None or attachment.blob is None:
+            if attachment is None:
                 raise ResourceNotFound("file")
-            path = self._files.get_path(attachment.blob)
-            linked = LinkedFile(path, attachment.mime, attachment.name)
-        if not path.is_file():
+            blob, mime, name = attachment.blob, attachment.mime, attachment.name
+        path = self._files.find_path(blob)
+        if path is None:
             raise ResourceNotFound("file")
-        return linked
+        return LinkedFile(path, mime, name)
 
     def _sign(self, attachment_id: str, lifetime: timedelta) -> str | None:
         if not self._public_url or not attachment_id:

@@ -42,10 +42,7 @@ class MessageFiles:
             if attachment is None or attachment.blob is None:
                 raise ResourceNotFound("stored attachment")
             blob, name, mime = attachment.blob, attachment.name, attachment.mime
-        try:
-            path = self._files.get_path(blob)
-        except FileNotFoundError:
-            raise ResourceNotFound("stored attachment") from None
-        if not path.is_file():
+        path = self._files.find_path(blob)
+        if path is None:
             raise ResourceNotFound("stored attachment")
         return MessageFile(path, name or attachment_id, mime or "application/octet-stream", blob)

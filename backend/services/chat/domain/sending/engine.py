@@ -39,7 +39,7 @@ _LEASE: Final = timedelta(seconds=30)
 _RECOVERY_SECONDS: Final = 2.0
 _RECOVERY_BATCH: Final = 100
 _RECORD_ATTEMPTS: Final = 6
-# Of the threads of a worker, the others stay free for channels while receivers of hooks are slow.
+# Threads of a worker that may call hooks at the same time. The others stay free for channels.
 _MAX_HOOK_CALLS: Final = 2
 
 

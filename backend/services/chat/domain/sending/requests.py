@@ -10,8 +10,9 @@ from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, SendJob
 from backend.services.chat.clients.parts import MediaFile, OutboundPart
 from backend.services.chat.domain.rendering.contents import SignLink
-from backend.services.chat.domain.templates import find_unusable
+from backend.services.chat.domain.templates import find_unusable_status
 from backend.services.chat.domain.windows import is_window_open
+from backend.services.chat.errors import TemplateNotApproved
 from backend.services.chat.store import delivery_claims as store
 from backend.services.chat.store.messages import get_message
 from backend.services.chat.store.tables import Account, Conversation, Delivery, Message
@@ -164,13 +165,10 @@ def _check_template(session: Session, account: Account, part: OutboundPart) -> N
     if part.kind != "template":
         return
     name, language = str(part.details.get("name")), str(part.details.get("language"))
-    found = find_unusable(session, account.id, name, language)
+    found = find_unusable_status(session, account.id, name, language)
     if found is not None:
-        status, reason = found
-        detail = f"The provider reports the template as {status}." + (
-            f" {reason}" if reason else ""
-        )
-        raise NotSendable("template_not_approved", detail)
+        error = TemplateNotApproved(*found)
+        raise NotSendable(error.code, str(error))
 
 
 def _read_hook_request(

@@ -1,7 +1,7 @@
 """Writes of several webhooks in one transaction.
 
 SQLite has one writer at a time, and syncs the file at each commit. The webhooks that arrive while
-one transaction is written share the next one, so that a burst waits for few commits. PostgreSQL
+one transaction is written share the next one, so that a burst needs few commits. PostgreSQL
 writes webhooks in parallel and needs no groups.
 """
 
@@ -19,7 +19,7 @@ Write = Callable[[Session], None]
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
+class _PendingWrite:
     tenant_id: str
     write: Write
     turn: threading.Event = field(default_factory=threading.Event)
@@ -28,7 +28,7 @@ class _Waiting:
 
 
 class WriteGroups:
-    """Runs writes: those that wait at the same time share a transaction.
+    """Runs writes. Those that wait at the same time share a transaction.
 
     Args:
         database: the tables.
@@ -38,7 +38,7 @@ class WriteGroups:
         self._database = database
         self._is_grouped = database.engine.dialect.name == "sqlite"
         self._lock = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_PendingWrite] = deque()
         self._is_writing = False
 
     def write(self, tenant_id: str, write: Write) -> None:
@@ -53,7 +53,7 @@ class WriteGroups:
             with self._database.write(tenant_id) as session:
                 write(session)
             return
-        mine = _Waiting(tenant_id, write)
+        mine = _PendingWrite(tenant_id, write)
         with self._lock:
             self._waiting.append(mine)
             is_first = not self._is_writing
@@ -66,13 +66,13 @@ class WriteGroups:
             raise mine.error
 
     def _write_group(self) -> None:
-        """Write what waits, then let the first one that has arrived since write the next group."""
+        """Write the pending writes, then wake the thread that writes the next group."""
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(_MAX_GROUP, len(self._waiting)))]
         try:
             self._write(group)
         except BaseException as error:
-            # The process ends. What is not written must not look as if it were.
+            # The process ends. Writes that were not committed must raise an error.
             for waiting in group:
                 if not waiting.is_written:
                     waiting.error = error
@@ -86,7 +86,7 @@ class WriteGroups:
             if following is not None:
                 following.turn.set()
 
-    def _write(self, group: list[_Waiting]) -> None:
+    def _write(self, group: list[_PendingWrite]) -> None:
         if len(group) > 1 and self._try_together(group):
             return
         for waiting in group:
@@ -97,15 +97,15 @@ class WriteGroups:
             except BaseException as error:  # noqa: BLE001 - raised in the thread of this write
                 waiting.error = error
 
-    def _try_together(self, group: list[_Waiting]) -> bool:
+    def _try_together(self, group: list[_PendingWrite]) -> bool:
         """Write *group* in one transaction. Returns False if nothing was written."""
         try:
-            # SQLite has no row-level security, so the transaction is of no tenant.
+            # SQLite has no row-level security, so the transaction needs no tenant.
             with self._database.write() as session:
                 for waiting in group:
                     waiting.write(session)
                     session.flush()
-                    # What one write has read may be changed by the next with a statement.
+                    # The next write may change rows that this one has loaded.
                     session.expire_all()
         except Exception:  # noqa: BLE001 - each write is tried alone and reports its own error
             return False

@@ -34,7 +34,7 @@ export function greatCircle(from, to) {
   const start = toVector(from);
   const end = toVector(to);
   const angle = Math.acos(Math.max(-1, Math.min(1, start.reduce((sum, value, index) => sum + value * end[index], 0))));
-  // The way between opposite points of the earth is not defined.
+  // The great circle between equal or opposite points of the earth is not defined.
   if (angle < 1e-6 || Math.PI - angle < 1e-6) return [[from.lon, from.lat], [to.lon, to.lat]];
   const steps = Math.max(2, Math.ceil(angle / RADIANS / CIRCLE_STEP_DEGREES));
   return Array.from({ length: steps + 1 }, (_, index) => {

@@ -64,7 +64,7 @@ export default {
   investigateDelay: "Verspätung untersuchen",
   packagesInvestigated: (number) => plural(number, { one: "# Paket untersucht. Öffnen Sie es, um das Ergebnis zu lesen.", other: "# Pakete untersucht. Öffnen Sie sie, um die Ergebnisse zu lesen." }),
   packagesDeleted: (number) => plural(number, { one: "# Paket gelöscht.", other: "# Pakete gelöscht." }),
-  packagesFailed: (number, reason) => `${plural(number, { one: "# Paket ist gescheitert.", other: "# Pakete sind gescheitert." })} Erster Grund: ${reason}`,
+  packagesFailed: (number, reason) => `${plural(number, { one: "Die Aktion ist für # Paket fehlgeschlagen.", other: "Die Aktion ist für # Pakete fehlgeschlagen." })} Erster Grund: ${reason}`,
   deletePackage: (number) => `Paket ${number} löschen?`,
   deletePackages: (number) => plural(number, { one: "# Paket löschen?", other: "# Pakete löschen?" }),
   deletePackagesText: "Ereignisse und Untersuchungen werden ebenfalls gelöscht. Das kann nicht rückgängig gemacht werden.",

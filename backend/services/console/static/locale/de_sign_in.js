@@ -29,7 +29,7 @@ export default {
   forgotTitle: "Passwort vergessen?",
   forgotText: "Sie erhalten eine E-Mail mit einem Link, um ein neues zu wählen.",
   sendResetLink: "Link senden",
-  resetLinkSent: "Sehen Sie in Ihr Postfach",
+  resetLinkSent: "Prüfen Sie Ihr Postfach",
   resetLinkSentText: "Wenn es das Konto gibt und es eine E-Mail-Adresse hat, ist eine E-Mail mit einem Link unterwegs. Der Link funktioniert einmal, 30 Minuten lang. Keine E-Mail? Prüfen Sie die Schreibweise und den Spam-Ordner, oder bitten Sie einen Administrator, ein neues Passwort zu setzen.",
   resetTitle: "Neues Passwort wählen",
   resetText: "Danach sind Sie auf allen Geräten abgemeldet.",

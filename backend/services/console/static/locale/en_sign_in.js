@@ -29,7 +29,7 @@ export default {
   forgotTitle: "Forgot your password?",
   forgotText: "You get a mail with a link to choose a new one.",
   sendResetLink: "Send the link",
-  resetLinkSent: "Look into your mailbox",
+  resetLinkSent: "Check your mailbox",
   resetLinkSentText: "If the account exists and has an e-mail address, a mail with a link is on its way. The link works once, for 30 minutes. No mail? Check the spelling and the spam folder, or ask an administrator to set a new password.",
   resetTitle: "Choose a new password",
   resetText: "You are then signed out on all devices.",

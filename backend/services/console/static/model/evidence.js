@@ -20,7 +20,7 @@ export const MIN_MARKED_COVERAGE = 0.5;
 export const openedEvidence = signal(null);
 
 const pages = new Map();
-/** Passwords that the user entered, by document. They are kept until the page is closed. */
+/** Passwords that the user entered, by document. They are kept in memory only. */
 const passwords = new Map();
 
 export const hasDocumentPassword = (documentId) => passwords.has(documentId);

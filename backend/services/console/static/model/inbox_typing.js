@@ -1,4 +1,4 @@
-// Who types in a conversation of the inbox, and that the user types.
+// Typing indicators of a conversation of the inbox: shows those of others, and sends the user's.
 
 import * as api from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
@@ -35,7 +35,7 @@ export class Typing {
     if (this.actors.peek().has(actor)) this.actors.value = new Set([...this.actors.peek()].filter((each) => each !== actor));
   }
 
-  /** Show others that the user types; at most every four seconds. */
+  /** Send whether the user types; at most every four seconds. */
   send(isTyping) {
     const now = Date.now();
     if (isTyping ? now - this.#sentAt < INTERVAL_MS : this.#sentAt === 0) return;

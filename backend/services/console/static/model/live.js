@@ -2,8 +2,8 @@
 //
 //   const { isLive } = followTopics(["packages"], { onEvent, onReady })    until the scope ends
 //
-// An event is `{id, type, time, data}`. `onReady` is called after each connection: what it loads
-// then, no event is missing in.
+// An event is `{id, type, time, data}`. `onReady` is called after each subscription: what it
+// loads contains all earlier events.
 
 import * as api from "../lib/api.js";
 import { onDispose, signal } from "../lib/reactive.js";

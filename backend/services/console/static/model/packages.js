@@ -23,14 +23,14 @@ export const FILTERS = ["q", "status", "carrier", "late", "origin", "destination
 const AGENTS = "/api/v1/agents";
 const TIMES = new Set(["created_since", "created_until", "eta_since", "eta_until"]);
 
-const pathOf = (id) => `/packages/${encodeURIComponent(id)}`;
+const getPackagePath = (id) => `/packages/${encodeURIComponent(id)}`;
 const ifMatch = ({ version }) => ({ headers: { "If-Match": `"${version}"` } });
 
-export const getPackage = (id) => api.get(pathOf(id));
+export const getPackage = (id) => api.get(getPackagePath(id));
 export const createPackage = (fields) => api.post("/packages", fields);
-export const updatePackage = (shown, changes) => api.patch(pathOf(shown.id), changes, ifMatch(shown));
-export const deletePackage = (shown) => api.remove(pathOf(shown.id));
-export const addEvent = (id, event) => api.post(`${pathOf(id)}/events`, { events: [event] });
+export const updatePackage = (shown, changes) => api.patch(getPackagePath(shown.id), changes, ifMatch(shown));
+export const deletePackage = (shown) => api.remove(getPackagePath(shown.id));
+export const addEvent = (id, event) => api.post(`${getPackagePath(id)}/events`, { events: [event] });
 export const getStats = (days) => api.get("/packages/stats", { days });
 export const getPositions = () => api.get("/packages/positions");
 export const getInvestigations = (id) => api.get(`${AGENTS}/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
@@ -53,7 +53,7 @@ const isUnfinished = ({ state }) => state === "queued" || state === "running";
 /** Return the events of a package, oldest first, at most 1000. */
 export async function getEvents(id) {
   const events = [];
-  for await (const event of api.getAllItems(`${pathOf(id)}/events`)) {
+  for await (const event of api.getAllItems(`${getPackagePath(id)}/events`)) {
     events.push(event);
     if (events.length === MAX_EVENTS) break;
   }

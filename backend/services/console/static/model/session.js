@@ -130,7 +130,7 @@ export function startExternalSignIn() {
 export async function signOut({ everywhere = false } = {}) {
   if (everywhere) await api.post("/auth/logout/all");
   else await endSessionOnServer();
-  forgetSession();
+  endSessionInAllTabs();
 }
 
 async function endSessionOnServer() {
@@ -142,8 +142,8 @@ async function endSessionOnServer() {
   }
 }
 
-/** Show the sign-in page next: the session has ended on the server. */
-export function forgetSession() {
+/** End the session in all tabs after it has ended on the server. */
+export function endSessionInAllTabs() {
   endSession();
   channel.postMessage("signed-out");
 }

@@ -1,7 +1,7 @@
 // What each channel needs: settings and secrets, in the order in which they are asked for.
 //
 // `kind` is setting or secret. Labels and hints are texts: field_NAME, and hint_CHANNEL_NAME if there
-// is one. With `suggest`, a new value is made up: we choose the secret, and the provider gets it.
+// is one. With `suggest`, the console generates a secret, which the user enters at the provider.
 
 import { createId } from "../lib/random.js";
 

@@ -8,7 +8,7 @@ import { showNotice } from "../ui/notice.js";
 
 const LOCAL = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|.*\.local)$/;
 
-/** *secrets* are values that were made up in this form, for the provider. */
+/** *secrets* are values that were generated in this form, for the provider. */
 export function webhookSection(account, secrets = {}) {
   const url = getWebhookUrl(account);
   return html.div(

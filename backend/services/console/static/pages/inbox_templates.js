@@ -49,7 +49,7 @@ function picker(templates, close) {
   );
 }
 
-/** A template that the provider has not approved cannot be sent; it says why. */
+/** Return a template. One that the provider has not approved is disabled, with the reason. */
 function option(template, selected) {
   const { name, language, status } = template;
   const key = `template_${status.toUpperCase()}`;

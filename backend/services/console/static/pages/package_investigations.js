@@ -1,4 +1,4 @@
-// Findings and investigations of a package. Each sentence links to the events that it rests on.
+// Findings and investigations of a package. Each sentence links to the events that it is based on.
 
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatDateTime, formatNumber, formatPercent, hasText, t } from "../lib/i18n.js";

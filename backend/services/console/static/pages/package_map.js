@@ -30,7 +30,7 @@ export function page() {
 }
 
 const getGroup = ({ status, late }) => (PROBLEMS.has(status) ? "problem" : late ? "late" : "moving");
-const toneOf = (shown) => GROUPS.find(([group]) => group === getGroup(shown))[1];
+const getTone = (shown) => GROUPS.find(([group]) => group === getGroup(shown))[1];
 
 function mapView(loaded) {
   const positions = signal(new Map(loaded.items.map((item) => [item.id, item])));
@@ -46,7 +46,7 @@ function mapView(loaded) {
     isComplete.value = next.complete;
   };
   const isLive = followMap(positions, load);
-  const points = () => [...positions.value.values()].map((item) => ({ ...item, tone: toneOf(item) }));
+  const points = () => [...positions.value.values()].map((item) => ({ ...item, tone: getTone(item) }));
   // Without a selection, all routes are drawn if they are few enough to be told apart.
   const routes = () => {
     const shown = selected.value.length ? selected.value : positions.value.size <= MAX_ALL_ROUTES ? [...positions.value.values()] : [];
@@ -99,7 +99,7 @@ function followMap(positions, load) {
 
 const hasPosition = (place) => typeof place?.lat === "number" && typeof place?.lon === "number";
 
-/** The way so far, and the way that is left. */
+/** Return the route from the origin to the last position, and the one from there to the destination. */
 function getRoutes({ lat, lon, origin, destination, status }) {
   const here = { lat, lon };
   return [hasPosition(origin) && { from: origin, to: here }, hasPosition(destination) && !CLOSED.has(status) && { from: here, to: destination }].filter(Boolean);

@@ -5,7 +5,7 @@ import { html } from "../lib/dom.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
 import { consolePath } from "../lib/router.js";
-import { forgetSession } from "../model/session.js";
+import { endSessionInAllTabs } from "../model/session.js";
 import { icon } from "../ui/icon.js";
 import { getErrorText } from "../ui/notice.js";
 import { linkForm, linkNote, newPasswordFields, signInFrame, signInLink, takeToken } from "./sign_in_frame.js";
@@ -29,7 +29,7 @@ function passwordForm(token, onChanged) {
   const submit = async () => {
     await api.post("/auth/password/reset", { token, new_password: fields.read() });
     // All sessions of the user have ended, perhaps also that of this browser.
-    forgetSession();
+    endSessionInAllTabs();
     onChanged();
   };
   const describe = (error) => (error.code === "invalid_reset_token" ? [html.p(t("resetInvalid")), newLink()] : getErrorText(error));

@@ -117,9 +117,10 @@ def default_routes(
         elif name == "chat":
             route = replace(
                 route,
-                # A message waits for its answer up to REQUEST_TIMEOUT_MS or ?wait=.
+                # A message waits for its answer up to REQUEST_TIMEOUT_MS or ?wait=. A provider
+                # lists templates page by page.
                 long_timeout=150.0,
-                long_paths=("/message",),
+                long_paths=("/message", "/templates/sync"),
                 # The service verifies the signed links of files.
                 public=(*DEFAULT_PUBLIC_PATHS, "/media/*"),
                 closed=("/metrics", "/webhook/*"),

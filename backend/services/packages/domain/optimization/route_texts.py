@@ -8,19 +8,21 @@ from backend.services.packages.domain.findings.durations import format_hours
 from backend.services.packages.domain.optimization.routes import Route, RouteChoice
 from backend.services.packages.model import Evidence, Finding, Sentence, Severity
 
-# Smaller differences, of the probability to be in time or of the share of P50, are not reported.
+# Minimum difference that is reported: of the on-time probabilities, or as a share of P50.
 _MIN_GAIN: Final = 0.05
 
 
 def describe_route(route: Route, at: datetime, ids: tuple[str, ...]) -> Sentence:
-    way = " > ".join(route.places)
+    path = " > ".join(route.places)
     arrival = format_time(at + timedelta(hours=route.p50))
     late = format_time(at + timedelta(hours=route.p90))
     chance = (
-        "" if route.on_time is None else f" The probability to be in time is {route.on_time:.0%}."
+        ""
+        if route.on_time is None
+        else f" The probability of delivery on time is {route.on_time:.0%}."
     )
     return Sentence(
-        f"The best route is {way}: arrival at {arrival}, with a probability of 90 % until {late}."
+        f"The best route is {path}: arrival at {arrival}, with a probability of 90 % by {late}."
         f"{chance}",
         ids,
     )
@@ -36,8 +38,8 @@ def compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
         if best.on_time - usual.on_time < _MIN_GAIN:
             return []
         statement = (
-            f"The usual route {' > '.join(usual.places)} is in time with a probability of "
-            f"{usual.on_time:.0%}, the best with {best.on_time:.0%}."
+            f"The usual route {' > '.join(usual.places)} is on time with a probability of "
+            f"{usual.on_time:.0%}, the best route with {best.on_time:.0%}."
         )
         evidence: Evidence = {
             "value": round(usual.on_time, 4),

@@ -50,7 +50,7 @@ class Route:
     """A route, and quantiles of the hours that it takes from its first place.
 
     Attributes:
-        on_time: probability to be delivered in time, None without a promised time.
+        on_time: probability of delivery on time, None without a promised time.
     """
 
     legs: Sequence[Leg]
@@ -97,8 +97,8 @@ def choose_routes(edges: SampleTable, request: RouteRequest) -> RouteChoice:
     """Return the routes over edges that at least 30 packages passed.
 
     They are the shortest by P50 and by P90. The carrier's own edges are used, or those of all
-    carriers if its own do not reach the destination. The best has the highest probability to be in
-    time, or the lowest P50.
+    carriers if its own do not reach the destination. The best has the highest probability of
+    delivery on time, or the lowest P50.
     """
     for level, carrier in ((CARRIER_EDGES, request.carrier), (ALL_EDGES, None)):
         mixtures = _list_edges(edges, level, carrier)
@@ -147,7 +147,7 @@ def _name_delivery(place: str) -> str:
 
 
 def _evaluate(path: Path, edges: dict[tuple[str, str], Mixture], request: RouteRequest) -> Route:
-    mixtures = [edges[each] for each in itertools.pairwise(path)]
+    mixtures = [edges[edge] for edge in itertools.pairwise(path)]
     points = [mixture.get_quantiles(_LEG_SHARES) for mixture in mixtures]
     # The same seed for each route: differences between routes are not random.
     source = random.Random(0)  # noqa: S311 - no secret depends on it

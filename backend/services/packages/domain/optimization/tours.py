@@ -123,7 +123,7 @@ class TourService:
         return tour
 
     def compute_next(self) -> bool:
-        """Compute the oldest waiting tour, also one whose process ended. False if there is none."""
+        """Compute the oldest tour that is queued or lost its process. False if there is none."""
         now = self._now()
         with self._every_tenant.write() as session:
             claimed = store.claim_tour(session, self._holder, now, now + _LEASE)
@@ -173,7 +173,7 @@ def _list_stops(
     errors: list[dict[str, str]] = []
     for index, package_id in enumerate(package_ids):
         if package_id not in known:
-            detail = "There is no such package."
+            detail = "The package does not exist."
         elif (stop := _build_stop(package_id, *known[package_id])) is None:
             detail = "The destination of the package has no coordinates (lat, lon)."
         else:

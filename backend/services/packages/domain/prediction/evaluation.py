@@ -33,14 +33,14 @@ class Split:
     held_out: Sequence[Observation]
 
 
-def measure(split: Split) -> dict[str, Any] | None:
+def measure_forecasts(split: Split) -> dict[str, Any] | None:
     """Return the figures of `evaluate` over all steps, or None without a forecast."""
     collector = ForecastCollector()
     for observation in split.known:
         collector.add(observation.position, observation.remaining)
     tables = collector.summarize()
-    forecasts = ((each, tables.predict(each.position)) for each in split.held_out)
-    pairs = [(each, forecast) for each, forecast in forecasts if forecast is not None]
+    forecasts = ((held_out, tables.predict(held_out.position)) for held_out in split.held_out)
+    pairs = [(held_out, forecast) for held_out, forecast in forecasts if forecast is not None]
     return _measure(pairs) if pairs else None
 
 

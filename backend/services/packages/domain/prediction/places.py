@@ -42,11 +42,11 @@ def list_places(package: Package, events: Sequence[TrackingEvent]) -> list[Place
 
 
 def list_edges(package: Package, events: Sequence[TrackingEvent]) -> list[tuple[str, str, float]]:
-    """Return start, end and hours of each way between places of a delivered package.
+    """Return start, end and hours of each leg between places of a delivered package.
 
     The last is from its destination to DELIVERY.
     """
-    delivered = next((each for each in events if each.code == EventCode.DELIVERED), None)
+    delivered = next((event for event in events if event.code == EventCode.DELIVERED), None)
     if delivered is None:
         return []
     passed = events[: events.index(delivered) + 1]

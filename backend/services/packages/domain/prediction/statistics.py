@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Database
-from backend.services.packages.domain.prediction.evaluation import Observation, Split, measure
+from backend.services.packages.domain.prediction.evaluation import (
+    Observation,
+    Split,
+    measure_forecasts,
+)
 from backend.services.packages.domain.prediction.history import (
     HistoryCollector,
     list_observations,
@@ -98,15 +102,15 @@ def measure_latest(packages: Sequence[Sequence[Observation]]) -> dict[str, Any] 
     """
     planned = [
         usable
-        for each in packages
-        if (usable := [one for one in each if one.position.hours_left is not None])
+        for observations in packages
+        if (usable := [item for item in observations if item.position.hours_left is not None])
     ]
     if len(planned) < _MIN_MEASURED:
         return None
     count = max(1, int(len(planned) * _HELD_OUT_SHARE))
-    held_out = [one for each in planned[:count] for one in each]
-    known = [one for each in planned[count:] for one in each]
-    figures = measure(Split(known, held_out))
+    held_out = [item for observations in planned[:count] for item in observations]
+    known = [item for observations in planned[count:] for item in observations]
+    figures = measure_forecasts(Split(known, held_out))
     if figures is None:
         return None
     return {

@@ -9,9 +9,9 @@ from typing import Final
 # either ranking alone and than reciprocal rank fusion on every question set measured; see docs/adr.
 DEPTH = 100
 KEYWORD_WEIGHT: Final = 0.5
-# How much the margin between the languages of the dense hits, the match of the best keyword hit
-# beyond _MIN_MATCH, and the coverage beyond _MIN_COVERAGE say about whether the answer is in the
-# question's language.
+# Weights in the logit of the probability that the answer is in the question's language: of the
+# margin between the languages of the dense hits, of the match of the best keyword hit beyond
+# _MIN_MATCH, and of the coverage beyond _MIN_COVERAGE.
 _MARGIN_WEIGHT: Final = 15.0
 _MATCH_WEIGHT: Final = 30.0
 _MIN_MATCH: Final = 0.25
