@@ -39,6 +39,7 @@ def test_concurrent_callers_build_each_file_once(tmp_path, builds):
     assert model_files.list_missing_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_incomplete_file_of_a_killed_build_is_replaced(tmp_path, builds):
     (tmp_path / f"{EMBEDDING_GRAPH}.building").write_bytes(b"hal")
 

@@ -46,6 +46,7 @@ def root(suite: Suite, command) -> UserClient:
     return UserClient(suite.url, session, account)
 
 
+@pytest.mark.slow
 def test_statistics_count_all_activity(suite, ada, root, command):
     def today() -> dict[str, Any]:
         stats = root("GET", "/admin/stats?days=2").json()

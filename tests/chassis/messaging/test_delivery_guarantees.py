@@ -100,6 +100,7 @@ def test_events_within_a_process_survive_crashes_at_every_step(tmp_path):
     event_world.check_effects(effects, 60)
 
 
+@pytest.mark.slow
 def test_events_over_valkey_survive_crashes_and_kills_of_the_server(tmp_path):
     (folder := tmp_path / "valkey").mkdir()
     port = servers.free_port()

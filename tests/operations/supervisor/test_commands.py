@@ -22,7 +22,7 @@ def folders(tmp_path, monkeypatch):
         pytest.param(["status"], 3, "Not running.", id="status"),
         pytest.param(["stop"], 0, "Not running.", id="stop"),
         pytest.param(["logs", "auht"], 1, "There is no log of 'auht'. Available: ", id="logs"),
-        pytest.param(["serve"], 1, "Name one service: ", id="serve"),
+        pytest.param(["serve", "unknown"], 1, "Name one service: ", id="serve"),
         pytest.param(["ready", "unknown"], 1, "Name one service: ", id="ready"),
         pytest.param(
             ["start", "--only", "unknown"], 1, "No service is called 'unknown'", id="only"

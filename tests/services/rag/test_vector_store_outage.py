@@ -174,6 +174,7 @@ def test_chroma_server_serves_a_folder_filled_by_embedded_chroma(
         assert search_dense(start_with_chroma(chroma.url)).json["results"][0]["text"] == FERRIES
 
 
+@pytest.mark.slow
 def test_embedded_chroma_connects_to_the_server_that_uses_its_folder(
     start_app, identities, tmp_path
 ):
@@ -205,6 +206,7 @@ def test_lost_collection_is_reported_and_embedded_again(start_with_chroma, tmp_p
         assert search_dense(ada).json["results"][0]["text"] == FERRIES
 
 
+@pytest.mark.slow
 def test_empty_collection_is_not_reported_as_lost(start_with_chroma, tmp_path):
     with servers.vector_server(tmp_path / "vectors") as socket_path:
         ada = start_with_chroma(f"unix:{socket_path}")

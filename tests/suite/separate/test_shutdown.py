@@ -12,6 +12,7 @@ from tests.suite.conftest import START_SECONDS, is_alive, prepare_suite
 pytestmark = pytest.mark.suite
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_no_process_survives_a_killed_supervisor(tmp_path):
     suite = prepare_suite(tmp_path)

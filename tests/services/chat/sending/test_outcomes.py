@@ -183,6 +183,7 @@ def test_revoked_token_stops_the_account_and_its_deliveries_wait(provider):
     assert [message.text for message in simulator.messages] == _wrap(simulator, ["one", "two"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", ["whatsapp"], indirect=True)
 def test_message_fails_after_eight_attempts(provider):
     simulator, harness = provider

@@ -102,6 +102,7 @@ def test_question_in_another_language_is_answered_at_once_in_a_small_library(
     assert get_model(components) == MULTILINGUAL
 
 
+@pytest.mark.slow
 def test_answer_quotes_a_sentence_in_another_language(ada, stopped):
     ada.upload(CRANE, "crane.txt")
     ada.upload(ORCHARD, "orchard.txt")
@@ -141,6 +142,7 @@ def test_english_question_that_is_detected_wrongly_changes_nothing(ada, componen
     assert get_model(components) == BUILT_IN
 
 
+@pytest.mark.slow
 def test_vectors_of_the_replaced_model_are_dropped(ada, components):
     ada.upload(CRANE, "crane.txt")
 
@@ -151,6 +153,7 @@ def test_vectors_of_the_replaced_model_are_dropped(ada, components):
     assert {hit["text"] for hit in found} == {CRANE, GERMAN}
 
 
+@pytest.mark.slow
 def test_other_tenants_keep_their_model(app, ada, sign_in, components):
     ada.upload(GERMAN)
     bob = sign_in("user-bob", tenant_id="another-tenant")
@@ -191,6 +194,7 @@ def test_library_is_searched_without_failure_while_its_model_is_switched(
     assert len(search(ada, "crane", mode="dense", k=20)["results"]) == 13
 
 
+@pytest.mark.slow
 def test_configured_model_is_used_for_all_languages(start_app, identities, multilingual_texts):
     app = start_app(identities, embedding=EmbeddingConfig(BUILT_IN, is_fixed=True))
     components = get_component(app, RagComponents)
@@ -219,6 +223,7 @@ def test_configuring_the_model_for_english_replaces_the_multilingual_one(start_a
     wait_until(lambda: list_suffixes(components) == {""}, seconds=30)
 
 
+@pytest.mark.slow
 def test_language_of_earlier_documents_is_detected(start_app, identities, tmp_path, embedder):
     fixed = EmbeddingConfig(BUILT_IN, is_fixed=True)
     app = start_app(identities, embedding=fixed)
@@ -231,6 +236,7 @@ def test_language_of_earlier_documents_is_detected(start_app, identities, tmp_pa
     wait_until(lambda: get_model(components) == MULTILINGUAL, seconds=30)
 
 
+@pytest.mark.slow
 def test_document_has_the_vectors_of_a_model_that_was_switched_during_its_ingestion(
     ada, components, stopped, monkeypatch
 ):
@@ -248,6 +254,7 @@ def test_document_has_the_vectors_of_a_model_that_was_switched_during_its_ingest
     assert search(ada, "crane", mode="dense")["results"][0]["text"] == CRANE
 
 
+@pytest.mark.slow
 def test_document_is_published_again_if_the_model_is_switched_before(
     ada, components, stopped, monkeypatch
 ):

@@ -85,6 +85,7 @@ def test_new_model_serves_after_all_chunks_are_embedded(
     assert list_requests(url)[0]["model"] == "small-3"
 
 
+@pytest.mark.slow
 def test_partitions_of_the_previous_model_are_dropped(
     indexed_folder, start_as_ada, config, states, tmp_path
 ):
@@ -97,6 +98,7 @@ def test_partitions_of_the_previous_model_are_dropped(
     assert "." in partitions[0]
 
 
+@pytest.mark.slow
 def test_previous_model_serves_while_the_new_one_is_unavailable(
     indexed_folder, start_as_ada, states, tmp_path
 ):
@@ -136,6 +138,7 @@ def test_keyword_search_works_while_the_only_model_is_unavailable(
     assert str(port) not in response.text
 
 
+@pytest.mark.slow
 def test_reverted_model_change_leaves_no_model_behind(
     indexed_folder, start_app, start_as_ada, states
 ):
@@ -156,6 +159,7 @@ def test_unchanged_model_does_not_embed_again(indexed_folder, start_as_ada, stat
     assert len(list_requests(url)) == before
 
 
+@pytest.mark.slow
 def test_new_vector_store_is_filled_from_stored_text(indexed_folder, start_as_ada, tmp_path):
     ada = start_as_ada(vectors=VectorStoreSettings("qdrant", tmp_path / "qdrant"))
 

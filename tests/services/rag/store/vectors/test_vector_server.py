@@ -107,6 +107,7 @@ def test_folder_of_the_vectors_is_private(socket_path):
     assert stat.S_IMODE((socket_path.parent / "vectors").stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 def test_store_connects_again_after_the_server_was_restarted(tmp_path):
     folder = tmp_path / "vectors"
     with servers.vector_server(folder) as path:
