@@ -91,8 +91,6 @@ def _share_compiled_statements() -> None:
     patch.setattr(Engine, "_compiled_cache", shared, raising=False)
 
 
-# Until all tests are collected, collections of garbage find nothing and take a fourth of the time.
-gc.disable()
 _cache_url_builders()
 _share_compiled_statements()
 
@@ -153,7 +151,6 @@ def pytest_collection_finish() -> None:
     """Exclude the collected tests and the imported modules from garbage collection: they stay."""
     gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(autouse=True)
