@@ -13,7 +13,7 @@ from backend.chassis.console import CommandError
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.app_factory import use
 from backend.security import BUILT_IN_ROLES
-from backend.services.agent.app import CommandServices, create_app
+from backend.services.agent.app import create_app
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.evaluation.evaluations import Variant
 from backend.services.agent.domain.evaluation.question_files import (
@@ -30,6 +30,7 @@ from backend.services.agent.jobs.evaluation import (
 from backend.services.agent.jobs.replay import replay_run
 from backend.services.agent.model import Caller
 from backend.services.agent.settings import Settings
+from backend.services.agent.wiring import CommandServices
 
 _KEY_ADVICE = (
     "AGENT_API_KEY is not set, so answers cannot use documents. To evaluate with the documents of "

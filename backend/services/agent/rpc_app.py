@@ -21,8 +21,8 @@ def main() -> None:
 def _warm_up(app: "Flask") -> None:
     """Import LangChain in the background if a model is configured: it takes two seconds."""
     from backend.chassis.web.app_factory import get_component
-    from backend.services.agent.app import CommandServices
     from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL
+    from backend.services.agent.wiring import CommandServices
 
     services = get_component(app, CommandServices)
     if services.models.resolve_name(None) != RULE_BASED_MODEL:

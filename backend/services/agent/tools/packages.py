@@ -61,8 +61,16 @@ class InvestigateArguments(StrictArguments):
 
 def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
     """Return the four tools. None of them has side effects."""
+    return (
+        _create_find_tool(packages),
+        _create_get_tool(packages),
+        _create_investigate_tool(packages),
+        _create_predict_tool(packages),
+    )
 
-    async def find(arguments: FindArguments, context: ToolContext) -> ToolResult:
+
+def _create_find_tool(packages: PackagesClient) -> Tool:
+    async def run(arguments: FindArguments, context: ToolContext) -> ToolResult:
         found = await asyncio.to_thread(
             packages.find_packages, context.caller, words=arguments.words, late=arguments.late
         )
@@ -73,7 +81,17 @@ def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
             identifiers=[each.id for each in found],
         )
 
-    async def get(arguments: PackageArguments, context: ToolContext) -> ToolResult:
+    return Tool(
+        name=FIND_PACKAGES,
+        description="Find packages (shipments) by words, or the late ones.",
+        arguments=PydanticArguments(FindArguments),
+        run=run,
+        permissions=_PERMISSIONS,
+    )
+
+
+def _create_get_tool(packages: PackagesClient) -> Tool:
+    async def run(arguments: PackageArguments, context: ToolContext) -> ToolResult:
         found = await asyncio.to_thread(packages.get_package, context.caller, arguments.package)
         events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
         lines = [
@@ -82,48 +100,49 @@ def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
         ]
         return ToolResult("\n".join(lines), identifiers=[found.id])
 
-    async def investigate(arguments: InvestigateArguments, context: ToolContext) -> ToolResult:
-        return await run(arguments.package, arguments.subject, context)
-
-    async def predict(arguments: PackageArguments, context: ToolContext) -> ToolResult:
-        return await run(arguments.package, "prediction", context)
-
-    async def run(name: str, kind: InvestigationKind, context: ToolContext) -> ToolResult:
-        found = await asyncio.to_thread(packages.get_package, context.caller, name)
-        text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
-        events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
-        return ToolResult(_format_text(found, text, events), identifiers=[found.id])
-
-    return (
-        Tool(
-            name=FIND_PACKAGES,
-            description="Find packages (shipments) by words, or the late ones.",
-            arguments=PydanticArguments(FindArguments),
-            run=find,
-            permissions=_PERMISSIONS,
-        ),
-        Tool(
-            name=GET_PACKAGE,
-            description="Show the status and the tracking events of a package.",
-            arguments=PydanticArguments(PackageArguments),
-            run=get,
-            permissions=_PERMISSIONS,
-        ),
-        Tool(
-            name=INVESTIGATE_PACKAGE,
-            description="Explain why a package is late, or what is wrong with its events.",
-            arguments=PydanticArguments(InvestigateArguments),
-            run=investigate,
-            permissions=_PERMISSIONS,
-        ),
-        Tool(
-            name=PREDICT_PACKAGE,
-            description="Predict when a package arrives, and whether it will be late.",
-            arguments=PydanticArguments(PackageArguments),
-            run=predict,
-            permissions=_PERMISSIONS,
-        ),
+    return Tool(
+        name=GET_PACKAGE,
+        description="Show the status and the tracking events of a package.",
+        arguments=PydanticArguments(PackageArguments),
+        run=run,
+        permissions=_PERMISSIONS,
     )
+
+
+def _create_investigate_tool(packages: PackagesClient) -> Tool:
+    async def run(arguments: InvestigateArguments, context: ToolContext) -> ToolResult:
+        return await _investigate(packages, arguments.package, arguments.subject, context)
+
+    return Tool(
+        name=INVESTIGATE_PACKAGE,
+        description="Explain why a package is late, or what is wrong with its events.",
+        arguments=PydanticArguments(InvestigateArguments),
+        run=run,
+        permissions=_PERMISSIONS,
+    )
+
+
+def _create_predict_tool(packages: PackagesClient) -> Tool:
+    async def run(arguments: PackageArguments, context: ToolContext) -> ToolResult:
+        return await _investigate(packages, arguments.package, "prediction", context)
+
+    return Tool(
+        name=PREDICT_PACKAGE,
+        description="Predict when a package arrives, and whether it will be late.",
+        arguments=PydanticArguments(PackageArguments),
+        run=run,
+        permissions=_PERMISSIONS,
+    )
+
+
+async def _investigate(
+    packages: PackagesClient, name: str, kind: InvestigationKind, context: ToolContext
+) -> ToolResult:
+    """Return the text of an investigation of the package *name*, with links to its events."""
+    found = await asyncio.to_thread(packages.get_package, context.caller, name)
+    text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
+    events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
+    return ToolResult(_format_text(found, text, events), identifiers=[found.id])
 
 
 def _describe(package: FoundPackage) -> str:
