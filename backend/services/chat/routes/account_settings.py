@@ -13,7 +13,7 @@ ShortText = Annotated[str, Field(max_length=200)]
 
 
 class _ContactLimits(Input):
-    """How much of one contact is answered."""
+    """Limits of the messages of one contact that are answered."""
 
     contact_per_minute: Count | None = None
     contact_per_day: Count | None = None
