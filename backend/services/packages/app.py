@@ -24,6 +24,7 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.investigations import investigations
@@ -71,6 +72,7 @@ def create_app(
         components.tours,
     ):
         provide(app, component)
+    provide(app, WaitSlots(settings.common.threads))
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.

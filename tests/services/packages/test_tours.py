@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from backend.chassis.web.app_factory import get_component
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.packages.clients import tour_processes
 from backend.services.packages.clients.tour_processes import SolverFailed, TourSolver
 from backend.services.packages.domain.optimization.tours import TourService
@@ -82,6 +83,14 @@ def test_tour_without_wait_is_accepted_and_read_later(api, solver):
     assert response.status_code == 202
     assert response.headers["Location"] == f"/api/v1/agents/tours/{response.json['id']}"
     assert response.json["tours"] is None
+
+
+def test_tour_is_accepted_at_once_if_all_slots_for_waiting_requests_are_used(app, api, solver):
+    body = {"depot": DEPOT, "vehicles": 1, "package_ids": create_stops(api, 1)}
+    slots = get_component(app, WaitSlots)
+    while slots.acquire_slot():
+        pass
+    assert api.post(f"{PATH}?wait=100", json=body).status_code == 202
 
 
 def test_repeated_packages_are_visited_once(api, solver):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
 
 import pytest
 from flask import Flask
@@ -14,7 +15,7 @@ from backend.services.packages.clients.text_processes import ProcessTextWriter, 
 from backend.services.packages.clients.text_writer import parse_reply
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.domain.wording import is_faithful
-from tests.services.packages.conftest import event
+from tests.services.packages.conftest import Api, event
 
 
 class FixedWriter:
@@ -25,7 +26,7 @@ class FixedWriter:
         self.go = threading.Event()
 
     def reword(self, sentences):
-        self.go.wait(20)
+        self.go.wait(80)
         if self.change is None:
             return None
         return Wording("small-model", {n: self.change(s) for n, s in enumerate(sentences, 1)})
@@ -98,6 +99,28 @@ def test_investigation_without_wait_is_accepted_and_listed_when_the_text_is_writ
     assert api.post(f"/agents/investigate/anomaly/{package['id']}?wait=20").status_code == 200
     listed = api.get(f"/agents/investigations/{package['id']}").json["items"]
     assert {each["state"] for each in listed} <= {"done", "running"}
+
+
+def test_half_of_the_threads_wait_for_texts_and_further_requests_are_accepted_at_once(
+    app, identities, api, use_writer
+):
+    writer = use_writer(lambda text: f"Please note: {text}", waits=True)
+    path = f"/agents/predict/{create(api)['id']}?wait=100"
+    token = identities.token(tenant_id="ten_home", permissions=("packages:read",))
+    statuses: Queue[int] = Queue()
+
+    def request() -> None:
+        statuses.put(Api(app.test_client(), token).post(path).status_code)
+
+    threads = [threading.Thread(target=request) for _ in range(11)]  # 16 threads, 8 of which wait
+    for each in threads:
+        each.start()
+    assert [statuses.get(timeout=60) for _ in range(3)] == [202] * 3
+    assert statuses.empty()
+    writer.go.set()
+    for each in threads:
+        each.join()
+    assert [statuses.get() for _ in range(8)] == [200] * 8
 
 
 def test_text_of_a_process_that_ended_is_that_of_the_templates(api, use_writer, clock):
