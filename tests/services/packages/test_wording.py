@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from backend.chassis.web.app_factory import get_component
+from backend.services.packages.clients import text_processes
 from backend.services.packages.clients.text_processes import ProcessTextWriter, Wording
 from backend.services.packages.clients.text_writer import parse_reply
 from backend.services.packages.domain.investigations import InvestigationService
@@ -191,6 +192,14 @@ def test_process_returns_the_reply_of_the_configured_model(model_url, monkeypatc
     assert wording == Wording(
         "small-model", {1: "Please note: It took 5 h.", 2: "Please note: It is late."}
     )
+
+
+@pytest.mark.slow
+def test_process_beyond_its_memory_has_no_text(model_url, monkeypatch):
+    monkeypatch.setenv("LLM_BASE_URL", model_url)
+    monkeypatch.setenv("LLM_MODEL", "small-model")
+    monkeypatch.setattr(text_processes, "_MAX_MEMORY_BYTES", 50 * 1024**2)
+    assert ProcessTextWriter(100).reword(["It took 5 h."]) is None
 
 
 @pytest.mark.slow
