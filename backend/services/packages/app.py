@@ -95,7 +95,10 @@ def create_app(
 
 
 class BackgroundTasks:
-    """Threads that mark overdue packages, process webhooks, compute statistics and tours."""
+    """Threads that mark overdue packages, process webhooks, compute statistics and tours.
+
+    The one that computes statistics also deletes old tours.
+    """
 
     def __init__(self, components: PackageComponents) -> None:
         tours = PeriodicTask(
@@ -120,9 +123,9 @@ class BackgroundTasks:
                 expected_errors=(SQLAlchemyError,),
             ),
             PeriodicTask(
-                "lane statistics",
+                "lane statistics and old tours",
                 _STATISTICS_SECONDS,
-                components.statistics.recompute_stale,
+                components.maintain_tables,
                 runs_at_start=False,
                 expected_errors=(SQLAlchemyError,),
             ),
