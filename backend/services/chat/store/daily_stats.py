@@ -414,16 +414,6 @@ def mark_conversations(session: Session, tenant_id: str, conversation_ids: Colle
     mark_days(session, tenant_id, set(map(date.fromisoformat, session.scalars(query))))
 
 
-def mark_days_of_author(session: Session, tenant_id: str, author: str) -> None:
-    """Mark the days of the messages of *author* as changed. Call before they are deleted."""
-    query = (
-        select(utc_day(Message.created_at))
-        .where(Message.tenant_id == tenant_id, Message.author == author)
-        .distinct()
-    )
-    mark_days(session, tenant_id, set(map(date.fromisoformat, session.scalars(query))))
-
-
 def mark_account(session: Session, tenant_id: str, account_id: str) -> None:
     """Mark all days of an account as changed."""
     query = select(DailyStats.day).where(
