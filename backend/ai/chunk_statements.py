@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from backend.ai.term_coverage import TextTerms
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
@@ -36,6 +36,9 @@ class AnswerChunk(Protocol):
     def start(self) -> int: ...
     @property
     def text(self) -> str: ...
+
+
+ChunkT = TypeVar("ChunkT", bound=AnswerChunk)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic
 
-from backend.ai.chunk_statements import find_chunk_statements
-from backend.ai.extractive_answers import ChunkT, ScoredSentence
+from backend.ai.chunk_statements import ChunkT, find_chunk_statements
+from backend.ai.sentence_ranking import ScoredSentence
 from backend.ai.text.statements import Statement
 from backend.ai.text.token_estimates import estimate_tokens
 

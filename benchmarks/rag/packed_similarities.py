@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backend.ai.answer_candidates import Candidate
 from backend.ai.chunk_statements import AnswerChunk
 from backend.ai.embedder import Vectors
 from backend.ai.embedding import BUILT_IN, MULTILINGUAL, EmbeddingModel, MultilingualEmbedder
-from backend.ai.extractive_answers import Candidate
 from backend.services.rag.domain.embeddings.sentence_models import SCALES, embed_sentences
 from backend.services.rag.domain.embeddings.sentence_vectors import (
     pack_vectors,

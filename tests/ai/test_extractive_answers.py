@@ -7,12 +7,9 @@ import pytest
 
 from backend.ai.answer_options import ExtractionOptions
 from backend.ai.answer_types import match_answer_type
-from backend.ai.extractive_answers import (
-    EmbeddedSimilarities,
-    extract_answer,
-    rank_sentences,
-    select_sentences,
-)
+from backend.ai.extractive_answers import extract_answer, select_sentences
+from backend.ai.sentence_ranking import rank_sentences
+from backend.ai.sentence_similarities import EmbeddedSimilarities
 from tests.ai.stand_ins import StoredChunk, WordEmbedder
 
 LEASE = StoredChunk(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from backend.ai.answer_options import ANSWER_OPTIONS
-from backend.ai.extractive_answers import rank_sentences
 from backend.ai.passage_windows import select_windows
+from backend.ai.sentence_ranking import rank_sentences
 from backend.ai.text.token_estimates import estimate_tokens
 
 FILLER = " ".join(f"Room number {number} is painted white and has a door." for number in range(60))

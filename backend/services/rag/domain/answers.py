@@ -16,9 +16,10 @@ from backend.ai.answer_options import ExtractionOptions, get_answer_options
 from backend.ai.chat_models import ModelTimeout
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ScoredSentence, select_sentences
+from backend.ai.extractive_answers import select_sentences
 from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
 from backend.ai.replies import Reply, get_reply
+from backend.ai.sentence_ranking import ScoredSentence
 from backend.ai.text.quotes import format_statement
 from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.ai.answer_options import ExtractionOptions, get_answer_options
-from backend.ai.extractive_answers import ScoredSentence, SentenceSimilarities, rank_sentences
+from backend.ai.sentence_ranking import ScoredSentence, rank_sentences
+from backend.ai.sentence_similarities import SentenceSimilarities
 from backend.services.rag.model import SearchHit
 
 # Lower than the threshold of extractive answers: the model can still reply that the chunks do not

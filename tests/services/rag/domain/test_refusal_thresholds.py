@@ -4,7 +4,8 @@
 import pytest
 
 from backend.ai.answer_options import ANSWER_OPTIONS
-from backend.ai.extractive_answers import EmbeddedSimilarities, select_sentences
+from backend.ai.extractive_answers import select_sentences
+from backend.ai.sentence_similarities import EmbeddedSimilarities
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.model import SearchHit
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
+from backend.ai.answer_candidates import Candidate
 from backend.ai.answer_options import (
     ANSWER_OPTIONS,
     CROSS_LANGUAGE_OPTIONS,
@@ -15,13 +16,9 @@ from backend.ai.answer_options import (
     get_answer_options,
 )
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import (
-    Candidate,
-    EmbeddedSimilarities,
-    SentenceSimilarities,
-    extract_answer,
-    rank_sentences,
-)
+from backend.ai.extractive_answers import extract_answer
+from backend.ai.sentence_ranking import rank_sentences
+from backend.ai.sentence_similarities import EmbeddedSimilarities, SentenceSimilarities
 from backend.ai.text.quotes import format_passage, format_statement
 from backend.ai.text.sentence_ends import ends_without_mark, has_final_punctuation
 from backend.ai.text.sentences import split_sentences

@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Final
 
 from backend.ai.answer_options import ANSWER_OPTIONS
-from backend.ai.extractive_answers import rank_sentences
 from backend.ai.passage_windows import select_windows
+from backend.ai.sentence_ranking import rank_sentences
 from backend.ai.text.languages import detect_language
 from backend.ai.text.terms import extract_terms
 from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import EmbeddedSimilarities
 from backend.ai.replies import Reply, get_reply
+from backend.ai.sentence_similarities import EmbeddedSimilarities
 from backend.services.agent.domain.rule_based.client_tool_arguments import guess_arguments
 from backend.services.agent.domain.rule_based.extractive_answers import (
     SearchSimilarities,

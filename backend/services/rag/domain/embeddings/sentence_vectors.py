@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.ai.answer_candidates import Candidate, find_candidates
 from backend.ai.answer_options import ANSWER_OPTIONS
 from backend.ai.answer_types import strip_source_phrase
 from backend.ai.embedder import Vectors
 from backend.ai.embedding import DIMENSIONS, MULTILINGUAL
-from backend.ai.extractive_answers import Candidate, find_candidates
 from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.domain.embeddings.sentence_models import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.ai.extractive_answers import EmbeddedSimilarities
+from backend.ai.sentence_similarities import EmbeddedSimilarities
 from backend.services.agent.domain.rule_based.extractive_answers import (
     SearchSimilarities,
     answer_from_chunks,
