@@ -219,6 +219,7 @@ class CommonSettings:
     """Settings that every service reads.
 
     Attributes:
+        threads: number of requests that a worker process handles at once.
         log_format: format of log lines; None for text on a terminal and otherwise JSON.
         otlp_endpoint: URL of the trace collector. OpenTelemetry's exporter reads the variable
             itself. None disables the recording of spans.
@@ -236,6 +237,7 @@ class CommonSettings:
     data_dir: Path
     redis_url: str | None
     secret_key: Secret
+    threads: int = 16
     is_debug: bool = False
     log_level: str = "INFO"
     log_format: LogFormat | None = None
@@ -257,6 +259,7 @@ class CommonSettings:
             data_dir=env.path("DATA_DIR", "data"),
             redis_url=common_redis_url,
             secret_key=env.secret("SECRET_KEY"),
+            threads=count_threads(env, entry),
             # Flask reads FLASK_DEBUG itself under every server, so it is validated in each service.
             is_debug=env.is_debug,
             log_level=env.log_level,
@@ -275,6 +278,11 @@ def read_port(env: Env, service: Service) -> int:
     """Return the port of *service*: its variable, else PORT, else its default."""
     port = env.number("PORT", service.port, min_value=1)
     return env.number(service.port_variable, port, min_value=1)
+
+
+def count_threads(env: Env, service: Service) -> int:
+    """Return the number of requests that one worker of *service* handles at once."""
+    return env.number(service.threads_variable, service.threads, min_value=1)
 
 
 def get_database_url(env: Env, service: str) -> str:

@@ -26,7 +26,7 @@ from backend.chassis.observability.multiprocess_metrics import (
 )
 from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
-from backend.chassis.settings import Env, SettingsError, load_env, read_port
+from backend.chassis.settings import Env, SettingsError, count_threads, load_env, read_port
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
 from backend.chassis.web.gunicorn_logger import GunicornLogger
 from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
@@ -113,17 +113,12 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     }
 
 
-def _count_threads(service: Service, env: Env) -> int:
-    """Return the number of requests that one worker of *service* handles at once."""
-    return env.number(service.threads_variable, service.threads, min_value=1)
-
-
 def _count_pool_threads(service: Service, env: Env) -> int:
     """Return the size of gunicorn's thread pool; threads are started when they are needed.
 
     A worker with an event loop has thread pools of its own.
     """
-    threads = _count_threads(service, env)
+    threads = count_threads(env, service)
     return threads if service.uses_event_loop else ConcurrencyLimit.count_pool_threads(threads)
 
 
@@ -209,7 +204,7 @@ class _Gunicorn(BaseApplication):
             app = load_app(self.service)
             if self.service.uses_event_loop:
                 return app
-            return ConcurrencyLimit(app, _count_threads(self.service, load_env()))
+            return ConcurrencyLimit(app, count_threads(load_env(), self.service))
         except SettingsError as error:
             # Print the message without a traceback and do not restart the worker: it would fail
             # in the same way.

@@ -11,8 +11,8 @@ from backend.chassis.catalog import CATALOG, get_service
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_mcp_servers
-from backend.services.agent.domain.evaluation.evaluations import Prices
 from backend.services.agent.domain.quotas import DailyTokenLimits
+from backend.services.agent.engine.token_prices import Prices
 from backend.services.agent.model import RunLimits
 
 DEFAULT_HISTORY_TOKENS: Final = 4_000

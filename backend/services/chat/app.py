@@ -22,6 +22,7 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics, tenant_metrics
 from backend.services.chat.domain.accounts import AccountService
 from backend.services.chat.domain.contacts import ContactService
@@ -132,6 +133,7 @@ def create_app(
         UserStatsService(database, now),
         TypingSignals(components.signals),
         WaitLimit(settings.max_wait.total_seconds()),
+        WaitSlots(settings.common.threads),
     ):
         provide(app, component)
     # Threads do not survive a fork, so they are started in the process that serves requests.

@@ -9,6 +9,7 @@ from backend.chassis.settings import (
     CommonSettings,
     Env,
     SettingsError,
+    count_threads,
     load_browser_session_policy,
     load_service_urls,
     load_trusted_proxies,
@@ -75,8 +76,7 @@ def load_routes(env: Env) -> RouteTable:
         entry.name: load_service_urls(env, entry) for entry in CATALOG if not entry.is_gateway
     }
     threads = {
-        entry.name: env.number(entry.threads_variable, entry.threads, min_value=1)
-        * env.number(entry.workers_variable, 1, min_value=1)
+        entry.name: count_threads(env, entry) * env.number(entry.workers_variable, 1, min_value=1)
         for entry in CATALOG
         if not entry.is_gateway
     }

@@ -24,6 +24,7 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.investigations import investigations
@@ -71,6 +72,7 @@ def create_app(
         components.tours,
     ):
         provide(app, component)
+    provide(app, WaitSlots(settings.common.threads))
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.
@@ -93,7 +95,10 @@ def create_app(
 
 
 class BackgroundTasks:
-    """Threads that mark overdue packages, process webhooks, compute statistics and tours."""
+    """Threads that mark overdue packages, process webhooks, compute statistics and tours.
+
+    The one that computes statistics also deletes old tours.
+    """
 
     def __init__(self, components: PackageComponents) -> None:
         tours = PeriodicTask(
@@ -118,9 +123,9 @@ class BackgroundTasks:
                 expected_errors=(SQLAlchemyError,),
             ),
             PeriodicTask(
-                "lane statistics",
+                "lane statistics and old tours",
                 _STATISTICS_SECONDS,
-                components.statistics.recompute_stale,
+                components.maintain_tables,
                 runs_at_start=False,
                 expected_errors=(SQLAlchemyError,),
             ),

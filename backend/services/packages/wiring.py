@@ -62,6 +62,11 @@ class PackageComponents:
             now=now,
         )
 
+    def maintain_tables(self) -> bool:
+        """Delete old tours and recompute old statistics. Returns True if there is more to do."""
+        has_tours = self.tours.delete_old()
+        return self.statistics.recompute_stale() or has_tours
+
     def close(self) -> None:
         """Close the database connections."""
         self.investigations.close()

@@ -24,11 +24,12 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
 from backend.services.rag.domain.answers import AnswerService
 from backend.services.rag.domain.collections import CollectionService
-from backend.services.rag.domain.documents import DocumentService, WaitSlots
+from backend.services.rag.domain.documents import DocumentService
 from backend.services.rag.domain.page_views import PageViewService
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
@@ -45,8 +46,6 @@ from backend.services.rag.routes.stats import stats
 from backend.services.rag.settings import Settings
 from backend.services.rag.wiring import RagComponents
 
-# Half of the service's default number of threads.
-_MAX_WAIT_SLOTS = 16
 # Without a worker's heartbeat for this time, the service processes waiting documents itself.
 _WORKER_TIMEOUT_SECONDS = 30.0
 
@@ -107,7 +106,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     page_viewer = PageViewer(select_processes())
     provide(app, page_viewer)
     provide(app, PageViewService(document_service, page_viewer))
-    provide(app, WaitSlots(_MAX_WAIT_SLOTS))
+    provide(app, WaitSlots(settings.common.threads))
     provide(app, components.search)
     provide(app, components.similarities)
     provide(app, StatsService(database.across_tenants(), lambda: datetime.now(UTC)))

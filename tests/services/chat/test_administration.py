@@ -121,6 +121,13 @@ def test_administration_needs_chat_manage(client, ada, colleague, manager, path)
         {"channel": "telegram", "name": " "},
         {"channel": "telegram", "name": "x", "credentials": {"Token": "x"}},
         {"channel": "telegram", "name": "x", "settings": {"a": "x" * 20_000}},
+        {"channel": "telegram", "name": "x", "settings": {"On Busy": "wait"}},
+        {"channel": "telegram", "name": "x", "settings": {"on_busy": "maybe"}},
+        {"channel": "telegram", "name": "x", "settings": {"messages_per_second": "20"}},
+        {"channel": "telegram", "name": "x", "settings": {"limits": {"contact_per_day": -1}}},
+        {"channel": "telegram", "name": "x", "settings": {"limits": {"per_day": 10}}},
+        {"channel": "telegram", "name": "x", "settings": {"media_hosts": "files.example"}},
+        {"channel": "telegram", "name": "x", "settings": {"cache_answers": "yes"}},
         {"channel": "telegram", "name": "x", "tenant_id": "other"},
         {"channel": "telegram", "name": "x", "state": "active"},
     ],
@@ -128,6 +135,23 @@ def test_administration_needs_chat_manage(client, ada, colleague, manager, path)
 )
 def test_invalid_accounts_are_rejected(client, manager, body):
     assert client.post("/accounts", json=body, headers=manager).status_code == 422
+
+
+def test_settings_are_stored_as_sent(client, manager):
+    settings = {
+        "phone_number_id": "1",
+        "on_busy": "interrupt",
+        "limits": {"contact_per_day": 10},
+        "media_hosts": ["files.example"],
+    }
+    body = {"channel": "whatsapp", "name": "x", "settings": settings}
+
+    account = client.post("/accounts", json=body, headers=manager).json
+    path, change = f"/accounts/{account['id']}", {"settings": {"on_busy": "wait"}}
+
+    assert account["settings"] == settings
+    changed = client.patch(path, json=change, headers=manager).json
+    assert changed["settings"] == {"on_busy": "wait"}
 
 
 @pytest.fixture

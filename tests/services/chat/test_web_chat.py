@@ -6,6 +6,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text, update
 
+from backend.chassis.web.app_factory import get_component
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.chat.store.tables import Account, Attachment, Conversation
 from tests.services.agent.fakes import parse_events
 
@@ -150,6 +152,17 @@ def test_streamed_answer_sends_message_deltas_steps_answer_and_done(client, ada)
     text = "".join(data["text"] for name, data in events if name == "delta")
     assert text.strip() == "You said: One two three"
     assert events[-1][1]["status"] == "answered"
+
+
+def test_message_is_accepted_at_once_if_all_slots_for_waiting_requests_are_used(client, ada):
+    slots = get_component(client.application, WaitSlots)
+    while slots.acquire_slot():
+        pass
+    sent = client.post("/message?wait=100", json=HELLO, headers=ada)
+    assert sent.status_code == 201
+    assert sent.json["status"] == "accepted"
+    slots.release_slot()
+    assert client.post("/message", json=HELLO, headers=ada).json["status"] == "answered"
 
 
 def test_failing_agent_leaves_the_message_accepted_and_is_requested_again(

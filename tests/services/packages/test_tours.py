@@ -8,10 +8,13 @@ import pytest
 from flask import Flask
 
 from backend.chassis.web.app_factory import get_component
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.packages.clients import tour_processes
 from backend.services.packages.clients.tour_processes import SolverFailed, TourSolver
 from backend.services.packages.domain.optimization.tours import TourService
 from backend.services.packages.model import TourProblem, TourStop, Vehicles
+from backend.services.packages.wiring import PackageComponents
+from tests.services.packages.conftest import Api
 
 DEPOT = {"lat": 50.1, "lon": 8.6}
 PATH = "/agents/optimize/tour"
@@ -84,6 +87,14 @@ def test_tour_without_wait_is_accepted_and_read_later(api, solver):
     assert response.json["tours"] is None
 
 
+def test_tour_is_accepted_at_once_if_all_slots_for_waiting_requests_are_used(app, api, solver):
+    body = {"depot": DEPOT, "vehicles": 1, "package_ids": create_stops(api, 1)}
+    slots = get_component(app, WaitSlots)
+    while slots.acquire_slot():
+        pass
+    assert api.post(f"{PATH}?wait=100", json=body).status_code == 202
+
+
 def test_repeated_packages_are_visited_once(api, solver):
     ids = create_stops(api, 1) * 2
     tour = api.post(PATH, json={"depot": DEPOT, "vehicles": 1, "package_ids": ids}).json
@@ -153,7 +164,6 @@ def own_tours(app: Flask, api, clock, solver) -> TourService:
     """A service of another process, on the same tables, while that of the app is stopped."""
     api.create("WAITING001", carrier="own")
     from backend.services.packages.app import BackgroundTasks
-    from backend.services.packages.wiring import PackageComponents
 
     get_component(app, BackgroundTasks).stop()
     return TourService(get_component(app, PackageComponents).database, solver, clock)
@@ -199,6 +209,45 @@ def build_problem(vehicles: Vehicles, seconds: int = 1, count: int = 30) -> Tour
         for index in range(count)
     ]
     return TourProblem((50.5, 8.5), (vehicles,), tuple(stops), seconds=seconds)
+
+
+def test_tours_are_deleted_in_batches_thirty_days_after_they_ended(
+    app, api, sign_in, clock, solver, own_tours, monkeypatch
+):
+    monkeypatch.setattr("backend.services.packages.domain.optimization.tours._MAX_DELETED", 2)
+    colleague = sign_in("ten_other")
+    bodies = [
+        (caller, {"depot": DEPOT, "vehicles": 1, "package_ids": create_stops(caller, 1)})
+        for caller in (api, colleague)
+    ]
+
+    def create_tour(index: int = 0) -> tuple[Api, str]:
+        caller, body = bodies[index]
+        return caller, caller.post(f"{PATH}?wait=0", json=body).json["id"]
+
+    def list_found(tours) -> list[bool]:
+        paths = [(caller, f"/agents/tours/{tour_id}") for caller, tour_id in tours]
+        return [caller.get(path).status_code == 200 for caller, path in paths]
+
+    old = [create_tour(), create_tour(1), create_tour()]
+    while own_tours.compute_next():
+        solver.error = "out_of_memory"  # the others fail
+    clock.time += timedelta(days=2)
+    recent = create_tour()
+    assert own_tours.compute_next()
+    unfinished = create_tour()
+
+    maintain_tables = get_component(app, PackageComponents).maintain_tables
+    clock.time += timedelta(days=27)
+    while maintain_tables():
+        pass
+    assert list_found([*old, recent, unfinished]) == [True] * 5
+    clock.time += timedelta(days=2)
+    assert own_tours.delete_old()
+    assert sorted(list_found(old)) == [False, False, True]
+    while maintain_tables():
+        pass
+    assert list_found([*old, recent, unfinished]) == [False] * 3 + [True] * 2
 
 
 @needs_solver

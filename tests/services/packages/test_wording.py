@@ -5,16 +5,18 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
 
 import pytest
 from flask import Flask
 
 from backend.chassis.web.app_factory import get_component
+from backend.services.packages.clients import text_processes
 from backend.services.packages.clients.text_processes import ProcessTextWriter, Wording
 from backend.services.packages.clients.text_writer import parse_reply
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.domain.wording import is_faithful
-from tests.services.packages.conftest import event
+from tests.services.packages.conftest import Api, event
 
 
 class FixedWriter:
@@ -25,7 +27,7 @@ class FixedWriter:
         self.go = threading.Event()
 
     def reword(self, sentences):
-        self.go.wait(20)
+        self.go.wait(80)
         if self.change is None:
             return None
         return Wording("small-model", {n: self.change(s) for n, s in enumerate(sentences, 1)})
@@ -100,6 +102,28 @@ def test_investigation_without_wait_is_accepted_and_listed_when_the_text_is_writ
     assert {each["state"] for each in listed} <= {"done", "running"}
 
 
+def test_half_of_the_threads_wait_for_texts_and_further_requests_are_accepted_at_once(
+    app, identities, api, use_writer
+):
+    writer = use_writer(lambda text: f"Please note: {text}", waits=True)
+    path = f"/agents/predict/{create(api)['id']}?wait=100"
+    token = identities.token(tenant_id="ten_home", permissions=("packages:read",))
+    statuses: Queue[int] = Queue()
+
+    def request() -> None:
+        statuses.put(Api(app.test_client(), token).post(path).status_code)
+
+    threads = [threading.Thread(target=request) for _ in range(11)]  # 16 threads, 8 of which wait
+    for each in threads:
+        each.start()
+    assert [statuses.get(timeout=60) for _ in range(3)] == [202] * 3
+    assert statuses.empty()
+    writer.go.set()
+    for each in threads:
+        each.join()
+    assert [statuses.get() for _ in range(8)] == [200] * 8
+
+
 def test_text_of_a_process_that_ended_is_that_of_the_templates(api, use_writer, clock):
     package = create(api)
     writer = use_writer(None, waits=True)
@@ -168,6 +192,14 @@ def test_process_returns_the_reply_of_the_configured_model(model_url, monkeypatc
     assert wording == Wording(
         "small-model", {1: "Please note: It took 5 h.", 2: "Please note: It is late."}
     )
+
+
+@pytest.mark.slow
+def test_process_beyond_its_memory_has_no_text(model_url, monkeypatch):
+    monkeypatch.setenv("LLM_BASE_URL", model_url)
+    monkeypatch.setenv("LLM_MODEL", "small-model")
+    monkeypatch.setattr(text_processes, "_MAX_MEMORY_BYTES", 50 * 1024**2)
+    assert ProcessTextWriter(100).reword(["It took 5 h."]) is None
 
 
 @pytest.mark.slow

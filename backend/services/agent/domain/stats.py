@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from backend.chassis.daily_counts import Period, StatsQuery
 from backend.chassis.database.sessions import Database, Session
+from backend.services.agent.engine.token_prices import Prices, calculate_cost
 from backend.services.agent.store import stats as store
 from backend.services.agent.store.stats import TokenTotals
 from backend.services.agent.store.tables import Conversation, Message
@@ -78,7 +79,7 @@ class UserStatsService:
     def __init__(
         self,
         database: Database,
-        prices: Mapping[str, tuple[float, float]],
+        prices: Prices,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -111,13 +112,13 @@ class UserStatsService:
         )
 
     def _get_cost(self, models: Mapping[str, TokenTotals]) -> float | None:
-        cost = 0.0
+        total = 0.0
         for model, tokens in models.items():
-            if model not in self._prices:
+            cost = calculate_cost(self._prices, model, *tokens)
+            if cost is None:
                 return None
-            prompt_price, completion_price = self._prices[model]
-            cost += tokens.prompt * prompt_price + tokens.completion * completion_price
-        return round(cost / 1_000_000, 6)
+            total += cost
+        return round(total, 6)
 
 
 def _get_daily_stats(session: Session, period: Period) -> list[DailyStats]:

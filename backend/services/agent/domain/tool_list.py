@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from backend.services.agent.domain.evaluation.evaluations import Prices
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry, ModelInfo
 from backend.services.agent.engine.runner import AgentRunner
+from backend.services.agent.engine.token_prices import Prices
 from backend.services.agent.model import Caller, Tool, ToolCall, ToolContext, ToolResult
 
 __all__ = ["Tool", "ToolListService"]

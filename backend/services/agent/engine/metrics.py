@@ -6,11 +6,13 @@ counted as UNKNOWN_LABEL: each new label value would occupy memory until the pro
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from backend.services.agent.engine.token_prices import Prices, calculate_cost
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +22,6 @@ UNKNOWN_LABEL: Final = "(unknown)"
 
 _SECONDS_BUCKETS: Final = tuple(0.01 * 2**power for power in range(14))
 _TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))
-_TOKENS_PER_PRICE: Final = 1_000_000
 _MODEL_LABELS: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
@@ -43,7 +44,7 @@ class AgentMetrics:
     def __init__(
         self,
         registry: CollectorRegistry,
-        prices: Mapping[str, tuple[float, float]] | None = None,
+        prices: Prices | None = None,
     ) -> None:
         def create_seconds_histogram(name: str, documentation: str, *labels: str) -> Histogram:
             return Histogram(
@@ -126,10 +127,9 @@ class AgentMetrics:
             return
         self._tokens.labels(*values, "input").observe(prompt_tokens)
         self._tokens.labels(*values, "output").observe(completion_tokens)
-        if labels.model in self._prices:
-            input_price, output_price = self._prices[labels.model]
-            cost = prompt_tokens * input_price + completion_tokens * output_price
-            self._cost.labels(labels.model).inc(cost / _TOKENS_PER_PRICE)
+        cost = calculate_cost(self._prices, labels.model, prompt_tokens, completion_tokens)
+        if cost is not None:
+            self._cost.labels(labels.model).inc(cost)
 
     def record_first_token(self, labels: ModelLabels, seconds: float) -> None:
         """Record the time to the first chunk of a model's response."""

@@ -12,9 +12,18 @@ def get_permissions(session: Session, tenant_id: str, roles: Iterable[str]) -> f
 
     Unknown roles grant nothing.
     """
+    return frozenset().union(*get_permissions_by_role(session, tenant_id, roles).values())
+
+
+def get_permissions_by_role(
+    session: Session, tenant_id: str, roles: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """Return the permissions of each of *roles* in the tenant, without unknown roles."""
     names = set(roles)
-    permissions = {str(permission) for name in names for permission in BUILT_IN_ROLES.get(name, ())}
+    permissions = {
+        name: frozenset(map(str, BUILT_IN_ROLES[name])) for name in names & BUILT_IN_ROLES.keys()
+    }
     if custom_names := names - BUILT_IN_ROLES.keys():
         for role in store.list_visible_roles(session, tenant_id, custom_names):
-            permissions.update(role.permissions)
-    return frozenset(permissions)
+            permissions[role.name] = frozenset(role.permissions)
+    return permissions

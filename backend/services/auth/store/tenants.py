@@ -1,8 +1,10 @@
 """Tables of tenants and memberships. The caller owns the transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import ForeignKey, String, bindparam, delete, exists, select
@@ -125,6 +127,25 @@ def grant_roles(
     session.flush()
 
 
+def get_memberships(
+    session: Session, tenant_id: str, user_ids: Collection[str]
+) -> dict[str, tuple[tuple[str, ...], datetime]]:
+    """Return each member's roles in the tenant and the start of the membership, by user id."""
+    rows = session.scalars(
+        select(Membership)
+        .where(Membership.tenant_id == tenant_id, Membership.user_id.in_(user_ids))
+        .order_by(Membership.user_id, Membership.role)
+    )
+    memberships = {}
+    for user_id, group in groupby(rows, key=attrgetter("user_id")):
+        roles = list(group)
+        memberships[user_id] = (
+            tuple(row.role for row in roles),
+            min(row.created_at for row in roles),
+        )
+    return memberships
+
+
 def get_membership(
     session: Session, tenant_id: str, user_id: str
 ) -> tuple[tuple[str, ...], datetime] | None:
@@ -132,14 +153,7 @@ def get_membership(
 
     Returns None if the user is not a member.
     """
-    rows = session.scalars(
-        select(Membership)
-        .where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
-        .order_by(Membership.role)
-    ).all()
-    if not rows:
-        return None
-    return tuple(row.role for row in rows), min(row.created_at for row in rows)
+    return get_memberships(session, tenant_id, [user_id]).get(user_id)
 
 
 def get_roles(session: Session, tenant_id: str, user_id: str) -> tuple[str, ...]:

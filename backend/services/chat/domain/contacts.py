@@ -7,7 +7,9 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.domain.access import Caller
+from backend.services.chat.domain.erasure import erase_messages
 from backend.services.chat.errors import InvalidContent, ResourceNotFound
+from backend.services.chat.model import contact_actor
 from backend.services.chat.store import accounts as store
 from backend.services.chat.store.tables import Contact
 
@@ -103,6 +105,9 @@ class ContactService:
 
     def erase_contact(self, caller: Caller, contact_id: str) -> None:
         """Delete a contact, its conversations and what it wrote in groups."""
+        with self._database.read(caller.tenant_id) as session:
+            contact_id = _find(session, caller, contact_id).id
+        erase_messages(self._database, caller.tenant_id, contact_actor(contact_id), self._now)
         with self._database.write(caller.tenant_id) as session:
             store.erase_contact(session, _find(session, caller, contact_id), self._now())
 

@@ -15,6 +15,7 @@ from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.conversation_views import load_conversation_views
+from backend.services.chat.domain.erasure import erase_messages
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.search_words import query_words
 from backend.services.chat.domain.views import ConversationView
@@ -124,20 +125,23 @@ class HistoryService:
             self._audit.add_event(session, event)
 
     def erase_user(self, caller: Caller, user_id: str, origin: RequestOrigin) -> ErasureCounts:
-        """Delete the conversations of a user of the suite, and what they wrote in others."""
-        conversations = self._delete_conversations(caller, owner_id=user_id)
+        """Delete the conversations of a user of the suite, and what they wrote in others.
+
+        The user is erased in small transactions. A call after an interruption completes it.
+        """
         actor = user_actor(user_id)
+        erased = self._erase_batches(caller, actor, origin, owner_id=user_id)
         with self._database.write(caller.tenant_id) as session:
-            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
-            erased = ErasureCounts(conversations, messages)
+            store.erase_actor(session, caller.tenant_id, actor, self._now())
             store.clear_user_references(session, caller.tenant_id, user_id)
-            self._audit.add_event(session, _build_erasure_event(caller, actor, origin, erased))
         return erased
 
     def erase_contact(
         self, caller: Caller, contact_id: str, origin: RequestOrigin
     ) -> ErasureCounts:
         """Delete a contact, its conversations, and what it wrote in groups.
+
+        The contact is erased in small transactions. A call after an interruption completes it.
 
         Raises:
             ResourceNotFound: the tenant has no such contact.
@@ -147,16 +151,29 @@ class HistoryService:
             if contact is None:
                 raise ResourceNotFound("contact")
             contact_id = contact.id
-        conversations = self._delete_conversations(caller, contact_id=contact_id)
         actor = contact_actor(contact_id)
+        erased = self._erase_batches(caller, actor, origin, contact_id=contact_id)
         with self._database.write(caller.tenant_id) as session:
-            messages = store.erase_actor(session, caller.tenant_id, actor, self._now())
-            erased = ErasureCounts(conversations, messages)
             contact = accounts.find_contact(session, caller.tenant_id, contact_id)
             if contact is not None:
                 accounts.erase_contact(session, contact, self._now())
-            self._audit.add_event(session, _build_erasure_event(caller, actor, origin, erased))
         return erased
+
+    def _erase_batches(
+        self, caller: Caller, actor: str, origin: RequestOrigin, **owner: str
+    ) -> ErasureCounts:
+        """Delete the conversations and messages of a person in small transactions.
+
+        The audit event is recorded first, with the numbers that are to be deleted, so that an
+        interrupted erasure is recorded too. The next call records those that remained.
+        """
+        with self._database.read(caller.tenant_id) as session:
+            found = store.count_of_person(session, caller.tenant_id, actor, **owner)
+        details = {"conversations": found[0], "messages": found[1]}
+        self._record(caller, "chat.person-erase", actor, origin, details)
+        conversations = self._delete_conversations(caller, **owner)
+        messages = erase_messages(self._database, caller.tenant_id, actor, self._now)
+        return ErasureCounts(conversations, messages)
 
     def _delete_conversations(self, caller: Caller, **owner: str) -> int:
         """Delete the conversations of a person in small transactions. Returns their number."""
@@ -196,13 +213,6 @@ class HistoryService:
     ) -> None:
         with self._database.write(caller.tenant_id) as session:
             self._audit.add_event(session, _build_event(caller, action, target, origin, details))
-
-
-def _build_erasure_event(
-    caller: Caller, actor: str, origin: RequestOrigin, erased: ErasureCounts
-) -> AuditEvent:
-    details = {"conversations": erased.conversations, "messages": erased.messages}
-    return _build_event(caller, "chat.person-erase", actor, origin, details)
 
 
 def _build_event(

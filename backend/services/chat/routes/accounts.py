@@ -1,12 +1,11 @@
 """Routes for the administration of channel accounts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from flask import Blueprint
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
@@ -22,25 +21,13 @@ from backend.security import (
 )
 from backend.services.chat.domain.accounts import AccountChange, AccountService, AccountView
 from backend.services.chat.errors import ResourceNotFound
+from backend.services.chat.routes.account_settings import AccountSettings, SettingName
 from backend.services.chat.routes.request_caller import get_caller
 
 accounts = Blueprint("accounts", __name__, url_prefix="/accounts")
 
-_MAX_SETTINGS_CHARACTERS = 16_384
-
-
-def _limit_size(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if len(json.dumps(settings)) > _MAX_SETTINGS_CHARACTERS:
-        raise ValueError(f"The settings have more than {_MAX_SETTINGS_CHARACTERS} characters.")
-    return settings
-
-
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), VisibleText
-]
-SettingName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
-AccountSettings = Annotated[
-    dict[SettingName, JsonValue], Field(max_length=100), AfterValidator(_limit_size)
 ]
 SecretText = Annotated[str, Field(min_length=1, max_length=8192)]
 Credentials = Annotated[dict[SettingName, SecretText | None], Field(max_length=20)]
@@ -54,6 +41,10 @@ class AccountCreate(Input):
     `verify_token` and `access_token`; slack `signing_secret` and `bot_token`; teams `app_password`;
     telegram `webhook_secret` and `bot_token`; twilio `auth_token`, `webhook_key` and
     `api_key_secret`; generic `secret`. Each name may have the suffix `_previous`.
+
+    `settings` depend on the channel too, such as `phone_number_id`. All accounts have `persona`,
+    `collection`, `cache_answers`, `human_agent`, `on_busy` (`wait` or `interrupt`),
+    `group_messages` (`all` or `mentioned`), `messages_per_second`, `limits` and `media_hosts`.
 
     `agent_key` is the key of a service account with `agent:query` and `rag:read`: the agent answers
     with its permissions.

@@ -11,6 +11,7 @@ from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.sse import format_event, format_json_event
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import (
     Input,
     Permission,
@@ -97,22 +98,29 @@ def send_message(query: SendQuery, body: MessageSend) -> Response:
     """Send a message to the agent and wait for its answer.
 
     Without `wait` the request waits up to the server's limit, by default 30 seconds; the answer is
-    stored also if it comes later. With `Accept: text/event-stream` the response is a stream of the
-    events `message`, `delta` (`offset`, `text`), `step`, `answer` and `done`. The same `client_id`
-    again gets 200 with the first message.
+    stored also if it comes later. If too many requests wait, the response comes at once. With
+    `Accept: text/event-stream` the response is a stream of the events `message`, `delta` (`offset`,
+    `text`), `step`, `answer` and `done`. The same `client_id` again gets 200 with the first
+    message.
     """
     caller = get_caller()
     is_streamed = request.accept_mimetypes.best == "text/event-stream"
     seconds = use(WaitLimit).seconds if query.wait is None else query.wait
-    is_waiting = is_streamed or seconds > 0
-    posted = use(MessageService).send_message(
-        caller, create_web_message(body, is_waiting=is_waiting)
-    )
-    status = 201 if posted.is_new else 200
+    send = use(MessageService).send_message
     if is_streamed:
-        return create_stream_response(_stream_answer(caller, posted, seconds), status)
-    response = _wait_for_answer(caller, posted, seconds)
-    return Response(response.model_dump_json(), status, content_type="application/json")
+        posted = send(caller, create_web_message(body, is_waiting=True))
+        stream = _stream_answer(caller, posted, seconds)
+        return create_stream_response(stream, _get_status(posted))
+    with use(WaitSlots).limit_wait(seconds) as seconds_left:
+        posted = send(caller, create_web_message(body, is_waiting=seconds_left > 0))
+        response = _wait_for_answer(caller, posted, seconds_left)
+    return Response(
+        response.model_dump_json(), _get_status(posted), content_type="application/json"
+    )
+
+
+def _get_status(posted: PostedMessage) -> int:
+    return 201 if posted.is_new else 200
 
 
 @messages.get("/conversations/<conversation_id>/messages")

@@ -177,8 +177,8 @@ class MessageEdit(Input):
 class ConversationChange(Input):
     """Changes of a conversation. A null `assignee_id` releases it.
 
-    With `expected_assignee_id` (null for nobody) the response is 409 if another person has claimed
-    the conversation since.
+    With `expected_assignee_id` the response is 409 if the assignee has changed. Null stands for an
+    unassigned conversation.
     """
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None

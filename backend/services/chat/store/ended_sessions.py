@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.chassis.database.types import UtcDateTime
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
-from backend.services.chat.store.tables import Conversation, EndedSession, Message
+from backend.services.chat.store.tables import Conversation, EndedSession
 from backend.services.chat.store.work import announce_work
 
 
@@ -18,14 +18,10 @@ def end_sessions(
     *,
     conversation_ids: Collection[str] | None = None,
     account_id: str | None = None,
-    author: tuple[str, str] | None = None,
 ) -> None:
     """Queue the deletion of the agent's sessions of the conversations that match all conditions.
 
     Call it before the conversations or their messages are deleted.
-
-    Args:
-        author: tenant and actor; the conversations contain a message of this actor.
     """
     source = select(
         Conversation.agent_session_id, Conversation.tenant_id, literal(now, UtcDateTime())
@@ -34,12 +30,6 @@ def end_sessions(
         source = source.where(Conversation.id.in_(conversation_ids))
     if account_id is not None:
         source = source.where(Conversation.account_id == account_id)
-    if author is not None:
-        tenant_id, actor = author
-        written = select(Message.conversation_id).where(
-            Message.tenant_id == tenant_id, Message.author == actor
-        )
-        source = source.where(Conversation.id.in_(written))
     session.execute(
         insert_ignoring_conflicts(session, EndedSession).from_select(
             ["session_id", "tenant_id", "ended_at"], source

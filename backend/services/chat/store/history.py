@@ -1,14 +1,14 @@
 """Queries on the history of conversations. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.types import utc_day
 from backend.services.chat.model import HistoryFilter
-from backend.services.chat.store.daily_stats import mark_days_of_author
+from backend.services.chat.store.daily_stats import mark_days
 from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.search import select_conversations_with
 from backend.services.chat.store.tables import (
@@ -111,31 +111,65 @@ def list_owned_conversations(
     session: Session, tenant_id: str, limit: int, **owner: str
 ) -> Sequence[Conversation]:
     """Return conversations of a person: with `owner_id`, or with `contact_id` without groups."""
-    query = select(Conversation).where(
-        Conversation.tenant_id == tenant_id, Conversation.is_group.is_(False)
-    )
-    for name, value in owner.items():
-        query = query.where(getattr(Conversation, name) == value)
+    query = select(Conversation).where(*_are_owned(tenant_id, owner))
     return session.scalars(query.limit(limit)).all()
 
 
-def erase_actor(session: Session, tenant_id: str, actor: str, now: datetime) -> int:
-    """Delete messages, reactions and read positions of *actor*. Returns the number of messages.
+def count_of_person(session: Session, tenant_id: str, actor: str, **owner: str) -> tuple[int, int]:
+    """Return the numbers of conversations of a person, and of messages of *actor* in others.
 
-    The agent's sessions of the conversations are deleted too: they contain the messages.
+    Args:
+        owner: as for `list_owned_conversations`.
     """
-    mark_days_of_author(session, tenant_id, actor)
-    end_sessions(session, now, author=(tenant_id, actor))
-    result: Any = session.execute(
-        delete(Message).where(Message.tenant_id == tenant_id, Message.author == actor)
+    owned = select(Conversation.id).where(*_are_owned(tenant_id, owner))
+    conversations = select(func.count()).select_from(owned.subquery())
+    messages = select(func.count()).where(
+        Message.tenant_id == tenant_id,
+        Message.author == actor,
+        Message.conversation_id.not_in(owned),
     )
+    return session.scalar(conversations) or 0, session.scalar(messages) or 0
+
+
+def _are_owned(tenant_id: str, owner: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    return [
+        Conversation.tenant_id == tenant_id,
+        Conversation.is_group.is_(False),
+        *(getattr(Conversation, name) == value for name, value in owner.items()),
+    ]
+
+
+def delete_messages_of_author(
+    session: Session, tenant_id: str, author: str, limit: int | None, now: datetime
+) -> int:
+    """Delete up to *limit* messages of *author*, or with None all. Returns their number.
+
+    The agent's copies of them are deleted too, and their days are counted again.
+    """
+    query = (
+        select(Message.number, Message.conversation_id, utc_day(Message.created_at))
+        .where(Message.tenant_id == tenant_id, Message.author == author)
+        .order_by(Message.number)
+        .limit(limit)
+    )
+    rows = session.execute(query).tuples().all()
+    mark_days(session, tenant_id, {date.fromisoformat(day) for _, _, day in rows})
+    _delete_messages(session, {number: conversation for number, conversation, _ in rows}, now)
+    return len(rows)
+
+
+def erase_actor(session: Session, tenant_id: str, actor: str, now: datetime) -> None:
+    """Delete reactions and read positions of *actor*, and the messages that remain.
+
+    Delete many messages in batches before.
+    """
+    delete_messages_of_author(session, tenant_id, actor, None, now)
     session.execute(
         delete(Reaction).where(Reaction.tenant_id == tenant_id, Reaction.actor == actor)
     )
     session.execute(
         delete(Participant).where(Participant.tenant_id == tenant_id, Participant.actor == actor)
     )
-    return int(result.rowcount)
 
 
 def clear_user_references(session: Session, tenant_id: str, user_id: str) -> None:
@@ -179,15 +213,25 @@ def delete_messages_before(
         .order_by(Message.created_at)
         .limit(limit)
     )
-    rows = session.execute(old).all()
-    numbers = [row[0] for row in rows]
-    end_sessions(session, now, conversation_ids={row[1] for row in rows})
+    messages = dict(session.execute(old).tuples().all())
+    _delete_messages(session, messages, now)
+    return len(messages)
+
+
+def _delete_messages(session: Session, messages: Mapping[int, str], now: datetime) -> None:
+    """Delete messages, and queue the deletion of the agent's sessions, which contain them.
+
+    Args:
+        messages: ids of the conversations by number of the message.
+    """
+    if not messages:
+        return
+    end_sessions(session, now, conversation_ids=set(messages.values()))
     session.execute(
         delete(Message)
-        .where(Message.number.in_(numbers))
+        .where(Message.number.in_(messages))
         .execution_options(synchronize_session=False)
     )
-    return len(numbers)
 
 
 def list_conversations_before(

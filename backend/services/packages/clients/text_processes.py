@@ -1,4 +1,7 @@
-"""Processes in which a model writes the text of an investigation (`clients/text_writer.py`)."""
+"""Processes in which a model writes the text of an investigation (`clients/text_writer.py`).
+
+They run under limits of time and memory.
+"""
 
 import json
 import logging
@@ -6,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final, Protocol
 
 _log = logging.getLogger(__name__)
 _MODULE: Final = "backend.services.packages.clients.text_writer"
 _ROOT: Final = Path(__file__).resolve().parents[4]
+_MAX_MEMORY_BYTES: Final = 1024**3
 _MAX_CHARACTERS: Final = 100_000
 
 
@@ -42,9 +47,11 @@ class ProcessTextWriter:
         self._timeout_seconds = timeout_seconds
 
     def reword(self, sentences: Sequence[str]) -> Wording | None:
+        limits = [str(_MAX_MEMORY_BYTES), str(ceil(self._timeout_seconds))]
+        command = [sys.executable, "-m", _MODULE, *limits]
         try:
             result = subprocess.run(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", _MODULE],
+                command,
                 input=json.dumps({"sentences": list(sentences)}).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """The writer process: rewords the sentences of an investigation with the configured model.
 
-    python -m backend.services.packages.clients.text_writer
+    python -m backend.services.packages.clients.text_writer MAX_MEMORY_BYTES TIMEOUT_SECONDS
 
 It reads `{"sentences": [TEXT, …]}` from standard input, and writes a JSON object with `model` and
 `sentences`, a mapping of the number of a sentence to its new wording. LangChain is imported only
@@ -17,6 +17,7 @@ from typing import Any, Final
 from backend.ai.chat_models.factory import open_chat_model
 from backend.ai.chat_models.settings import ModelSettings
 from backend.chassis.parent_death_signal import die_with_parent
+from backend.chassis.process_limits import set_process_limits
 from backend.chassis.settings import load_env
 
 _INSTRUCTION: Final = (
@@ -27,8 +28,9 @@ _INSTRUCTION: Final = (
 _LINE: Final = re.compile(r"\s*\[?(\d{1,3})\]?\s*[:.)]\s*(\S.*)")
 
 
-def run() -> None:
-    """Reword the sentences in standard input."""
+def run(max_memory_bytes: str, timeout_seconds: str) -> None:
+    """Reword the sentences in standard input under the limits."""
+    set_process_limits(int(max_memory_bytes), int(timeout_seconds))
     settings = ModelSettings.from_env(load_env())
     model = open_chat_model(settings.default, settings)
     sentences: Sequence[str] = json.load(sys.stdin)["sentences"]
@@ -55,4 +57,4 @@ def _get_text(content: Any) -> str:
 
 if __name__ == "__main__":
     die_with_parent(os.getppid())
-    run()
+    run(*sys.argv[1:])

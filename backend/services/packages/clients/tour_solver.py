@@ -9,14 +9,13 @@ PyVRP and numpy are imported only here, so that the service itself stays small.
 
 import json
 import os
-import resource
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from backend.chassis.parent_death_signal import die_with_parent
+from backend.chassis.process_limits import set_process_limits
 
 _EARTH_RADIUS_M: Final = 6_371_000
 # Roads are longer than the great circle. 1.3 is a usual ratio for road networks.
@@ -28,7 +27,7 @@ _NO_COST: Final = 2**62
 
 def run(max_memory_bytes: str, timeout_seconds: str) -> None:
     """Solve the problem in standard input under the limits."""
-    _set_limits(int(max_memory_bytes), int(timeout_seconds))
+    set_process_limits(int(max_memory_bytes), int(timeout_seconds))
     try:
         _write_line(solve(json.load(sys.stdin)))
     except MemoryError:
@@ -187,15 +186,6 @@ def _describe(problem: Mapping[str, Any], solution: Any, distances: Any) -> dict
             )
     cost = sum(tour["distance_m"] for tour in tours)
     return {"tours": tours, "unassigned": sorted(missing), "cost": cost}
-
-
-def _set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
-    """Limit address space, CPU time and wall time of this process. It cannot write files."""
-    resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (timeout_seconds, timeout_seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(timeout_seconds)
 
 
 def _write_line(line: Mapping[str, Any]) -> None:

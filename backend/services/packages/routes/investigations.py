@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import responds_with
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import Permission, require_permission, validate_query
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.errors import PackageNotFound
@@ -112,7 +113,8 @@ def list_investigations(package_id: str) -> InvestigationList:
 def _investigate(query: WaitQuery, package_id: str, kind: InvestigationKind) -> Result:
     service, caller = use(InvestigationService), get_caller()
     found = service.investigate(caller, package_id, kind)
-    found = service.wait_for_text(caller, found, query.wait)
+    with use(WaitSlots).limit_wait(query.wait) as seconds:
+        found = service.wait_for_text(caller, found, seconds)
     return _to_response(found), 202 if found.state == WorkState.RUNNING else 200
 
 

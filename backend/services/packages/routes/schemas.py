@@ -214,7 +214,10 @@ class PackageQuery(FilterQuery, PageQuery):
 
 
 class WaitQuery(Input):
-    """Seconds to wait for the result; 0 returns at once."""
+    """Seconds to wait for the result; 0 returns at once.
+
+    If too many requests wait, the response is 202 at once.
+    """
 
     wait: Annotated[float, Field(ge=0, le=100)] = _DEFAULT_WAIT_SECONDS
 

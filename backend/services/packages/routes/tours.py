@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import (
     Input,
     Permission,
@@ -172,7 +173,8 @@ def optimize_tour(query: WaitQuery, body: TourInput) -> Response:
     """
     service, caller = use(TourService), get_caller()
     tour = service.create_tour(caller, body.to_request())
-    tour = service.wait_for_tour(caller, tour, query.wait)
+    with use(WaitSlots).limit_wait(query.wait) as seconds:
+        tour = service.wait_for_tour(caller, tour, seconds)
     is_finished = tour.state in (WorkState.DONE, WorkState.FAILED)
     response = Response(
         to_response(tour).model_dump_json(),

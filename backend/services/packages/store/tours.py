@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import Tour as TourRecord
@@ -12,6 +12,7 @@ from backend.services.packages.model import TourProblem, WorkState
 from backend.services.packages.store.tables import Tour
 
 _WAITING: Final = (str(WorkState.QUEUED), str(WorkState.RUNNING))
+_FINISHED: Final = (str(WorkState.DONE), str(WorkState.FAILED))
 
 
 def add_tour(session: Session, tenant_id: str, tour: TourRecord) -> None:
@@ -117,6 +118,23 @@ def release_tour(session: Session, tour_id: str, holder: str) -> None:
         .values(state=str(WorkState.QUEUED), lease_holder=None, lease_until=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def delete_finished(session: Session, before: datetime, limit: int) -> int:
+    """Delete up to *limit* tours that ended before *before*. Returns their number."""
+    selected = (
+        select(Tour.id)
+        # No tour ends before its creation: the index on state and created_at finds them.
+        .where(Tour.state.in_(_FINISHED), Tour.created_at < before, Tour.completed_at < before)
+        .limit(limit)
+    )
+    deleted = session.scalars(
+        delete(Tour)
+        .where(Tour.id.in_(selected))
+        .returning(Tour.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(deleted.all())
 
 
 def _to_tour(row: Tour) -> TourRecord:

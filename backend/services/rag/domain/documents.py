@@ -129,23 +129,6 @@ class TextPage:
     """Lines of a scanned page, as in `extraction.content.RecognizedLine`."""
 
 
-class WaitSlots:
-    """Limits the requests that wait for ingestion.
-
-    Each of them holds a server thread, so they must not use all threads.
-    """
-
-    def __init__(self, max_slots: int) -> None:
-        self._slots = threading.BoundedSemaphore(max_slots)
-
-    def acquire_slot(self) -> bool:
-        """Acquire a slot without waiting. Returns False if none is free."""
-        return self._slots.acquire(blocking=False)
-
-    def release_slot(self) -> None:
-        self._slots.release()
-
-
 class DocumentService:
     """Operations that a viewer can perform on documents.
 

@@ -12,8 +12,6 @@ password of the file from standard input, which is empty without a password.
 
 import json
 import os
-import resource
-import signal
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.chassis.parent_death_signal import die_with_parent
+from backend.chassis.process_limits import set_process_limits
 from backend.services.rag.extraction.content import (
     MAX_ATTACHMENT_BYTES,
     MAX_ATTACHMENTS,
@@ -43,7 +42,7 @@ PAGE_VIEW = "page-view"
 
 def run(type_name: str, file: str, max_memory_bytes: str, timeout_seconds: str) -> None:
     """Parse *file* under the limits and write its content to standard output."""
-    set_limits(int(max_memory_bytes), int(timeout_seconds))
+    set_process_limits(int(max_memory_bytes), int(timeout_seconds))
     if type_name == PAGE_VIEW:
         _answer_page_request(file)
         return
@@ -120,16 +119,6 @@ def import_parser(type_name: str) -> Callable[..., Content]:
     module, function = get_document_type(type_name).parser.split(":")
     parse: Callable[..., Content] = getattr(import_module(f"{_PACKAGE}.{module}"), function)
     return parse
-
-
-def set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
-    """Limit address space, CPU time and wall time of this process. It cannot write files."""
-    resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (timeout_seconds, timeout_seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # End this process even if its parent was killed.
-    signal.alarm(timeout_seconds)
 
 
 def _write_line(line: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from backend.chassis.web.openapi import (
 )
 from backend.chassis.web.paging import PageQuery
 from backend.chassis.web.sse import HEARTBEAT, HEARTBEAT_SECONDS, format_event
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import (
     HttpError,
     Input,
@@ -32,7 +33,7 @@ from backend.security import (
     validate_query,
 )
 from backend.services.rag.domain.blob_storage import BlobStorage
-from backend.services.rag.domain.documents import Document, DocumentService, WaitSlots
+from backend.services.rag.domain.documents import Document, DocumentService
 from backend.services.rag.domain.uploads import FileReceiver, UploadLimits
 from backend.services.rag.errors import (
     CollectionNotFound,
@@ -325,15 +326,12 @@ def _add_documents(receiver: FileReceiver, max_bytes: int, wait_seconds: float) 
 
 def _wait_until_processed(added: list[Document], timeout_seconds: float) -> list[Document]:
     """Return the documents when they are processed, or unchanged if no wait slot is free."""
-    slots = use(WaitSlots)
-    if not slots.acquire_slot():
-        return added
-    try:
+    with use(WaitSlots).limit_wait(timeout_seconds) as seconds:
+        if not seconds:
+            return added
         return use(DocumentService).wait_until_processed(
-            get_viewer(), [document.id for document in added], timeout_seconds
+            get_viewer(), [document.id for document in added], seconds
         )
-    finally:
-        slots.release_slot()
 
 
 @documents.get("/documents")

@@ -4,6 +4,7 @@ import random
 from datetime import date
 
 import pytest
+from sqlalchemy import insert
 
 from backend.chassis.daily_counts import Period
 from backend.chassis.observability.metrics_key import MetricsKey
@@ -13,7 +14,7 @@ from backend.services.chat.jobs.daily_stats import DailyStatsJob
 from backend.services.chat.store import accounts, conversations, daily_stats
 from backend.services.chat.store.duration_counts import DurationCounts
 from backend.services.chat.store.messages import get_message
-from backend.services.chat.store.tables import DailyStats
+from backend.services.chat.store.tables import DailyStats, Message
 from tests.services.chat.conftest import TEAM
 from tests.services.chat.history.conftest import FIRST
 
@@ -271,6 +272,59 @@ def test_quantiles_are_interpolated_and_exact_to_half_a_percent():
     copy.add_counts({"1000000": 6})
     assert copy.get_quantile(0.95) == 1_000_000
     assert copy.total == 10
+
+
+@pytest.mark.parametrize(
+    "milliseconds",
+    [0, 999, 1000, 1004, 1005, 9994, 9995, 10_049, 99_950, 123_456, 999_500, 86_399_999, 10**11],
+)
+def test_response_times_are_stored_with_an_error_of_half_a_percent(
+    chat, clock, get_stats, milliseconds
+):
+    conversation = chat.open("a")
+    chat.write(conversation)
+    message_id = chat.answer(conversation)
+    with chat.database.write() as session:
+        get_message(session, message_id).response_ms = milliseconds
+
+    times = get_stats("days=1")["totals"]["response"]
+
+    assert times["median_seconds"] * 1000 == pytest.approx(milliseconds, rel=0.005)
+    chat.update.update_all()
+    assert get_stats("days=1")["totals"]["response"] == times
+
+
+def test_number_of_rows_that_count_responses_does_not_grow_with_the_messages(chat, monkeypatch):
+    conversation = chat.open("a")
+    with chat.database.write() as session:
+        session.execute(
+            insert(Message),
+            [
+                {
+                    "id": f"msg_{number}",
+                    "tenant_id": TEAM,
+                    "conversation_id": conversation,
+                    "seq": number,
+                    "change_seq": number,
+                    "direction": "outbound",
+                    "author": "agent",
+                    "content": {"type": "text", "text": "x"},
+                    "state": "delivered",
+                    "response_ms": 100_000 + number,
+                    "sent_at": FIRST,
+                    "created_at": FIRST,
+                }
+                for number in range(2000)
+            ],
+        )
+    rows = []
+    monkeypatch.setattr(DurationCounts, "add", lambda self, *row: rows.append(row))
+
+    chat.update.count_all_days(TEAM)
+
+    # 100.0 to 102.0 seconds in steps of one second, for the account and for all accounts.
+    assert len(rows) == 3 * 2
+    assert sum(count for _, count in rows) == 2000 * 2
 
 
 def test_metrics_have_a_bounded_number_of_tenants(chat, clock):

@@ -15,7 +15,7 @@ from backend.services.chat.domain.ended_sessions import EndedSessions
 from backend.services.chat.domain.retention import RetentionDeletion
 from backend.services.chat.jobs.ended_sessions import EndedSessionsJob
 from backend.services.chat.jobs.retention import RetentionJob
-from backend.services.chat.store import accounts
+from backend.services.chat.store import accounts, history
 from backend.services.chat.store.ended_sessions import list_ended_sessions
 from backend.services.chat.store.tables import Conversation, Message, Milestone
 from backend.services.chat.wiring import ChatComponents
@@ -163,6 +163,82 @@ def test_erased_user_leaves_own_conversations_and_answers_to_others(chat, client
     assert client.get(f"/conversations/{other}", headers=manager).json["assignee_id"] is None
     again = client.delete("/history/people/user:user-ada", headers=manager)
     assert (again.status_code, again.json) == (200, {"conversations": 0, "messages": 0})
+
+
+def test_interrupted_erasure_keeps_statistics_and_audit_and_is_completed_by_a_repetition(
+    chat, clock, client, manager, monkeypatch
+):
+    monkeypatch.setattr("backend.services.chat.domain.erasure._MESSAGES", 2)
+    with chat.database.write() as session:
+        contact = accounts.get_or_create_contact(
+            session, TEAM, "shop", [("wa_id", "1")], "Ada", clock()
+        ).id
+    author = f"contact:{contact}"
+    chat.write(chat.open("own", contact_id=contact), author=author)
+    group = chat.open("group", "help")
+    for _ in range(5):
+        chat.write(group, author=author)
+        clock.advance(days=1)
+    chat.write(group, author="contact:bob")
+    chat.update.update_all()
+    delete_messages, calls = history.delete_messages_of_author, []
+
+    def delete_and_fail(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise RuntimeError("interrupted")
+        return delete_messages(*args)
+
+    monkeypatch.setattr(history, "delete_messages_of_author", delete_and_fail)
+
+    interrupted = client.delete(f"/history/people/{author}", headers=manager)
+
+    assert (interrupted.status_code, count(chat)) == (500, 4)
+    chat.update.update_all()
+    assert sum_stored_inbound(chat) == 4
+    assert client.get("/stats?days=30", headers=manager).json["totals"]["messages_in"] == 4
+
+    repeated = client.delete(f"/history/people/{author}", headers=manager)
+
+    assert (repeated.json, count(chat)) == ({"conversations": 0, "messages": 3}, 1)
+    chat.update.update_all()
+    assert sum_stored_inbound(chat) == 1
+    assert list_audit(chat) == [
+        ("chat.person-erase", author, {"conversations": 1, "messages": 5}),
+        ("chat.person-erase", author, {"conversations": 0, "messages": 3}),
+    ]
+    assert client.get(f"/contacts/{contact}", headers=manager).status_code == 404
+
+
+def sum_stored_inbound(chat):
+    return sum(row["inbound"] for row in chat.list_rows() if row["account_id"])
+
+
+def test_deleted_contact_with_many_messages_is_erased_in_batches(
+    chat, clock, client, manager, monkeypatch
+):
+    monkeypatch.setattr("backend.services.chat.domain.erasure._MESSAGES", 2)
+    with chat.database.write() as session:
+        contact = accounts.get_or_create_contact(
+            session, TEAM, "shop", [("wa_id", "1")], "Ada", clock()
+        ).id
+    group = chat.open("group", "help")
+    for _ in range(5):
+        chat.write(group, author=f"contact:{contact}")
+    sizes = []
+    delete_messages = history.delete_messages_of_author
+
+    def delete_and_record(*args):
+        sizes.append(delete_messages(*args))
+        return sizes[-1]
+
+    monkeypatch.setattr(history, "delete_messages_of_author", delete_and_record)
+
+    assert client.delete(f"/contacts/{contact}", headers=manager).status_code == 204
+
+    assert sizes == [2, 2, 1, 0]
+    assert count(chat) == 0
+    assert client.delete(f"/contacts/{contact}", headers=manager).status_code == 404
 
 
 def test_retention_deletes_whole_days_and_keeps_their_statistics(

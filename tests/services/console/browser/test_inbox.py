@@ -68,7 +68,7 @@ def test_list_shows_who_wrote_what_and_filters_in_the_address(context: BrowserCo
     expect(first.locator(".inbox-unread")).to_contain_text("2")
     expect(second).to_contain_text("Grace Hopper answers")
     expect(second).to_contain_text("Slack")
-    page.get_by_label("Assignee").select_option("Assigned to nobody")
+    page.get_by_label("Assignee").select_option("Unassigned")
     page.get_by_label("Channel", exact=True).select_option("WhatsApp")
     page.get_by_label("State").select_option("Resolved")
     expect(page).to_have_url(

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from backend.chassis.web.app_factory import get_component
-from backend.services.rag.domain.documents import WaitSlots
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.services.rag.domain.ingestion import runner
 from backend.services.rag.extraction.extractor import Extractor
 from tests.services.rag.conftest import MIB, PDF, ApiUser

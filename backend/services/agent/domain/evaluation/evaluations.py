@@ -14,6 +14,7 @@ from backend.chassis.web.problems import ServiceError
 from backend.services.agent.domain.answers.events import Answer
 from backend.services.agent.domain.answers.service import AnswerService
 from backend.services.agent.domain.evaluation.question_files import EvaluationQuestion
+from backend.services.agent.engine.token_prices import Prices, calculate_cost
 from backend.services.agent.model import Caller, HistoryMessage, RunRequest, ToolContext
 from backend.services.agent.store import evaluations as store
 from backend.services.agent.store.tables import Evaluation, EvaluationAnswer
@@ -21,10 +22,6 @@ from backend.services.agent.store.tables import Evaluation, EvaluationAnswer
 RUNNING: Final = "running"
 DONE: Final = "done"
 INTERRUPTED: Final = "interrupted"
-
-_TOKENS_PER_PRICE: Final = 1_000_000
-# Prices of a million prompt and completion tokens, by model.
-Prices = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +196,9 @@ class EvaluationService:
         )
 
     def _calculate_cost(self, answer: Answer) -> float | None:
-        price = self._prices.get(answer.model)
-        if price is None:
-            return None
-        prompt_price, output_price = price
-        return (
-            answer.prompt_tokens * prompt_price + answer.completion_tokens * output_price
-        ) / _TOKENS_PER_PRICE
+        return calculate_cost(
+            self._prices, answer.model, answer.prompt_tokens, answer.completion_tokens
+        )
 
 
 def _to_summary(row: Evaluation) -> EvaluationSummary:

@@ -3,7 +3,7 @@
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from backend.services.auth.domain.administration.admin_scope import (
     get_granted_permissions,
 )
 from backend.services.auth.domain.audit import RequestOrigin, record_caller_event
-from backend.services.auth.domain.permissions import get_permissions
+from backend.services.auth.domain.permissions import get_permissions, get_permissions_by_role
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
 from backend.services.auth.store import accounts, invitations, service_accounts
@@ -200,7 +200,13 @@ class TenantService:
         with self._database.read() as session:
             _get_tenant(session, caller, tenant_id, can_read_all_tenants)
             users = accounts.search_users(session, tenant_id, None, after, limit)
-            return [(user.username_key, _load_member(session, tenant_id, user)) for user in users]
+            memberships = store.get_memberships(session, tenant_id, [user.id for user in users])
+            # A member may be removed between the two queries.
+            return [
+                (user.username_key, _to_member(user, *memberships[user.id]))
+                for user in users
+                if user.id in memberships
+            ]
 
     def list_colleagues(
         self, caller: Principal, after: str | None, limit: int
@@ -208,14 +214,16 @@ class TenantService:
         """Return up to *limit* members of the selected tenant as `list_members` does."""
         with self._database.read() as session:
             users = accounts.search_users(session, caller.tenant_id, None, after, limit)
-            colleagues = []
-            for user in users:
-                roles = store.get_roles(session, caller.tenant_id, user.id)
-                permissions = get_permissions(session, caller.tenant_id, roles)
-                name = user.display_name or user.username
-                can_reply = Permission.CHAT_REPLY in permissions and user.disabled_at is None
-                colleagues.append((user.username_key, Colleague(user.id, name, can_reply)))
-            return colleagues
+            ids = [user.id for user in users]
+            memberships = store.get_memberships(session, caller.tenant_id, ids)
+            all_roles = {role for roles, _ in memberships.values() for role in roles}
+            permissions = get_permissions_by_role(session, caller.tenant_id, all_roles)
+            replying = {role for role in permissions if Permission.CHAT_REPLY in permissions[role]}
+            return [
+                (user.username_key, _to_colleague(user, memberships[user.id][0], replying))
+                for user in users
+                if user.id in memberships
+            ]
 
     def get_member(self, caller: Principal, tenant_id: str, user_id: str) -> Member:
         """Return one member.
@@ -324,8 +332,18 @@ def _load_member(session: Session, tenant_id: str, user: accounts.User) -> Membe
     membership = store.get_membership(session, tenant_id, user.id)
     if membership is None:
         raise ResourceNotFound
-    roles, since = membership
+    return _to_member(user, *membership)
+
+
+def _to_member(user: accounts.User, roles: tuple[str, ...], since: datetime) -> Member:
     return Member(user.id, user.username, user.display_name, roles, since)
+
+
+def _to_colleague(
+    user: accounts.User, roles: Collection[str], replying_roles: Collection[str]
+) -> Colleague:
+    can_reply = user.disabled_at is None and any(role in replying_roles for role in roles)
+    return Colleague(user.id, user.display_name or user.username, can_reply)
 
 
 def _to_tenant(row: store.Tenant) -> Tenant:

@@ -16,7 +16,7 @@ export default {
   assignee: "Zuständig",
   allAssignees: "Alle",
   assignedToMe: "Mir zugewiesen",
-  assignedToNobody: "Niemandem zugewiesen",
+  unassigned: "Nicht zugewiesen",
   aColleague: "Jemand aus dem Team",
   status_open: "Offen",
   status_pending: "Wartet auf Kunden",
@@ -35,7 +35,7 @@ export default {
   // Who answers
   mode_bot: "Der Agent antwortet",
   mode_human: "Wartet auf eine Person",
-  mode_paused: "Niemand antwortet: Agent angehalten",
+  mode_paused: "Agent angehalten",
   youAnswer: "Sie antworten",
   colleagueAnswers: (name) => `${name} antwortet`,
   claim: "Übernehmen",

@@ -202,7 +202,7 @@ export class InboxConversation {
     }
   }
 
-  /** Change status, mode or assignee. Resolves to false if a colleague was faster. */
+  /** Change status, mode or assignee. Resolves to false if a colleague claimed it first. */
   async change(changes) {
     try {
       this.#setConversation(await api.patch(this.path, changes));

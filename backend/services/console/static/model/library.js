@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
 import { readDocuments } from "./document_polling.js";
+import { PagedList } from "./paged_list.js";
 
 const PAGE_SIZE = 200;
 const POLL_MS = 3000;
@@ -26,75 +27,24 @@ export function isWritable(name) {
 
 export const isProcessing = ({ status }) => status === "queued" || status === "processing";
 
-/** The documents that match a filter, loaded page by page while the user scrolls. */
-export class DocumentList {
-  documents = signal(null);
-  error = signal(null);
-  isComplete = signal(false);
-  #filter = {};
-  #cursor = null;
-  #isLoading = false;
-  #number = 0;
+/** The documents that match a filter `{collection, status, q}`. */
+export class DocumentList extends PagedList {
   #timer = null;
 
-  /** Load the first page for `{collection, status, q}`. */
-  async load(filter) {
-    const number = ++this.#number;
-    this.#filter = filter;
-    this.#isLoading = true;
-    try {
-      const page = await this.#getPage(null);
-      if (number !== this.#number) return;
-      this.error.value = null;
-      this.#show(page, []);
-    } catch (error) {
-      if (number === this.#number) this.error.value = error;
-    } finally {
-      if (number === this.#number) this.#isLoading = false;
-    }
-  }
-
-  /** Load the next page, if there is one and no other request is open. */
-  async loadMore() {
-    if (this.#isLoading || this.#cursor === null) return;
-    const number = this.#number;
-    this.#isLoading = true;
-    try {
-      const page = await this.#getPage(this.#cursor);
-      if (number === this.#number) this.#show(page, this.documents.peek());
-    } finally {
-      if (number === this.#number) this.#isLoading = false;
-    }
-  }
-
-  #getPage(cursor) {
-    return api.get("/rag/documents", { ...this.#filter, limit: PAGE_SIZE, cursor });
-  }
-
-  #show({ items, next_cursor: cursor }, before) {
-    const known = new Set(before.map(({ id }) => id));
-    this.#cursor = cursor;
-    this.isComplete.value = cursor === null;
-    this.documents.value = [...before, ...items.filter(({ id }) => !known.has(id))];
+  constructor() {
+    super("/rag/documents", PAGE_SIZE);
   }
 
   /** Show the new state of *document*; add it at the top if it is new and matches the filter. */
   apply(document) {
-    const list = this.documents.peek();
-    if (list === null) return;
-    const index = list.findIndex(({ id }) => id === document.id);
-    if (index >= 0) this.documents.value = list.with(index, document);
-    else if (this.#matches(document)) this.documents.value = [document, ...list];
+    const isShown = super.apply(document);
+    const list = this.items.peek();
+    if (!isShown && list !== null && this.#matches(document)) this.items.value = [document, ...list];
   }
 
   #matches({ collection, status }) {
-    const { q, collection: wanted, status: state } = this.#filter;
+    const { q, collection: wanted, status: state } = this.filter;
     return !q && (!wanted || wanted === collection) && (!state || state === status);
-  }
-
-  /** Remove documents from the list. */
-  drop(ids) {
-    this.documents.value = this.documents.peek().filter(({ id }) => !ids.has(id));
   }
 
   /** Follow documents that are being processed, until `stopPolling`. */
@@ -104,12 +54,12 @@ export class DocumentList {
 
   stopPolling() {
     clearInterval(this.#timer);
-    this.#number++;
+    this.ignoreOpenRequests();
   }
 
   async #poll() {
     if (document.hidden) return;
-    const active = (this.documents.peek() ?? []).filter(isProcessing).map(({ id }) => id);
+    const active = (this.items.peek() ?? []).filter(isProcessing).map(({ id }) => id);
     if (!active.length) return;
     try {
       const { documents, missing } = await readDocuments(active);

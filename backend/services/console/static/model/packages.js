@@ -2,6 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
+import { PagedList } from "./paged_list.js";
 
 const PAGE_SIZE = 100;
 const MAX_EVENTS = 1000;
@@ -75,84 +76,35 @@ function toTime(name, day) {
 }
 
 /** The packages that match a filter. */
-export class PackageList {
-  packages = signal(null);
-  error = signal(null);
-  isComplete = signal(false);
+export class PackageList extends PagedList {
   /** Number of packages that were created since the list was loaded. */
   created = signal(0);
-  #filter = {};
-  #cursor = null;
-  #isLoading = false;
-  #number = 0;
   #changed = new Set();
 
-  /** Load the first page. */
+  constructor() {
+    super("/packages", PAGE_SIZE);
+  }
+
   async load(filter) {
-    const number = ++this.#number;
-    this.#filter = filter;
-    this.#isLoading = true;
-    try {
-      const page = await this.#getPage(null);
-      if (number !== this.#number) return;
-      this.error.value = null;
+    const isLoaded = await super.load(filter);
+    if (isLoaded) {
       this.created.value = 0;
       this.#changed.clear();
-      this.#show(page, []);
-    } catch (error) {
-      if (number === this.#number) this.error.value = error;
-    } finally {
-      if (number === this.#number) this.#isLoading = false;
     }
+    return isLoaded;
   }
 
   reload() {
-    return this.load(this.#filter);
+    return this.load(this.filter);
   }
 
   /** Show what has changed on the first page. The pages that were loaded stay. */
   async update() {
-    const number = this.#number;
-    const { items } = await this.#getPage(null);
-    const versions = new Map((this.packages.peek() ?? items).map(({ id, version }) => [id, version]));
-    if (number !== this.#number) return;
+    const items = await this.readFirstPage();
+    if (items === null) return;
+    const versions = new Map((this.items.peek() ?? items).map(({ id, version }) => [id, version]));
     for (const item of items) if (versions.get(item.id) !== item.version) this.apply(item);
     this.created.value = Math.max(this.created.peek(), items.filter(({ id }) => !versions.has(id)).length);
-  }
-
-  /** Load the next page, if there is one and no other request is open. */
-  async loadMore() {
-    if (this.#isLoading || this.#cursor === null) return;
-    const number = this.#number;
-    this.#isLoading = true;
-    try {
-      const page = await this.#getPage(this.#cursor);
-      if (number === this.#number) this.#show(page, this.packages.peek());
-    } finally {
-      if (number === this.#number) this.#isLoading = false;
-    }
-  }
-
-  #getPage(cursor) {
-    return api.get("/packages", { ...this.#filter, limit: PAGE_SIZE, cursor });
-  }
-
-  #show({ items, next_cursor: cursor }, before) {
-    const known = new Set(before.map(({ id }) => id));
-    this.#cursor = cursor;
-    this.isComplete.value = cursor === null;
-    this.packages.value = [...before, ...items.filter(({ id }) => !known.has(id))];
-  }
-
-  /** Show the new state of a package that is in the list. */
-  apply(changed) {
-    const index = this.packages.peek()?.findIndex(({ id }) => id === changed.id) ?? -1;
-    if (index >= 0) this.packages.value = this.packages.peek().with(index, changed);
-  }
-
-  /** Remove packages from the list. */
-  drop(ids) {
-    this.packages.value = this.packages.peek()?.filter(({ id }) => !ids.has(id)) ?? null;
   }
 
   /** Apply an event of the topic `packages`. Returns true if `refresh` has something to load. */
@@ -160,7 +112,7 @@ export class PackageList {
     const id = data.package_id;
     if (type === "packages.created") this.created.value++;
     else if (type === "packages.deleted") this.drop(new Set([id]));
-    else if (this.packages.peek()?.some((each) => each.id === id)) this.#changed.add(id);
+    else if (this.items.peek()?.some((each) => each.id === id)) this.#changed.add(id);
     return this.#changed.size > 0;
   }
 

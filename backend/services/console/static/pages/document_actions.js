@@ -96,7 +96,7 @@ function askForCollection(current) {
 
 /** Return the bar with the actions for the selected documents. */
 export function selectionBar(list, selected) {
-  const getSelected = () => list.documents.peek().filter(({ id }) => selected.peek().has(id));
+  const getSelected = () => list.items.peek().filter(({ id }) => selected.peek().has(id));
   const run = async (action) => {
     await action(list, getSelected());
     selected.value = new Set();

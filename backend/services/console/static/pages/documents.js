@@ -108,8 +108,8 @@ function filterSelect(name, label, options) {
 function documentArea(list, selected) {
   const getKind = () => {
     if (list.error.value) return list.error.value;
-    if (list.documents.value === null) return "loading";
-    if (list.documents.value.length) return "table";
+    if (list.items.value === null) return "loading";
+    if (list.items.value.length) return "table";
     return isFiltered() ? "filtered" : "empty";
   };
   return renderOnChange(getKind, (kind) => {

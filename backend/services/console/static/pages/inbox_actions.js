@@ -9,7 +9,7 @@ import { menuButton } from "../ui/menu.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { openFormDialog } from "../ui/form_dialog.js";
 
-/** Return who answers: the agent, a person or nobody. */
+/** Return the text of the assignee, or of the mode without one. */
 export function modeText({ mode, assignee_id: assignee }) {
   if (assignee) return isMe(assignee) ? t("youAnswer") : t("colleagueAnswers", getColleagueName(assignee));
   return t(`mode_${mode}`);

@@ -39,7 +39,7 @@ function searchField() {
 function assigneeFilter(known) {
   const people = [...known.values()].filter(({ id, can_reply: canReply }) => canReply && !isMe(id)).map(({ id, name }) => [id, name]);
   const { assignee } = readFilters();
-  const options = [["", t("allAssignees")], ["me", t("assignedToMe")], ["none", t("assignedToNobody")], ...people];
+  const options = [["", t("allAssignees")], ["me", t("assignedToMe")], ["none", t("unassigned")], ...people];
   if (!options.some(([value]) => value === assignee)) options.push([assignee, t("aColleague")]);
   return select("assignee", t("assignee"), options, assignee);
 }

@@ -15,7 +15,7 @@ const COLUMNS = ["id", "tracking_number", "carrier", "status", "sub_status", "re
 const PLACE_FIELDS = ["name", "country", "postal_code", "code", "lat", "lon"];
 
 export function packageSelectionBar(list, selected) {
-  const getSelected = () => (list.packages.peek() ?? []).filter(({ id }) => selected.peek().has(id));
+  const getSelected = () => (list.items.peek() ?? []).filter(({ id }) => selected.peek().has(id));
   const button = (key, name, onclick, className = "button plain") => html.button({ type: "button", class: className, onclick }, icon(name), t(key));
   return () =>
     selected.value.size > 0 &&

@@ -78,8 +78,8 @@ const isFiltered = () => FILTERS.some((name) => name !== "sort" && route.peek().
 function packageArea(list, selected) {
   const getKind = () => {
     if (list.error.value) return list.error.value;
-    if (list.packages.value === null) return "loading";
-    if (list.packages.value.length) return "table";
+    if (list.items.value === null) return "loading";
+    if (list.items.value.length) return "table";
     return isFiltered() ? "filtered" : "empty";
   };
   return renderOnChange(getKind, (kind) => {

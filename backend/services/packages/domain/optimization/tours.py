@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 MAX_WAITING: Final = 10
 _LEASE: Final = timedelta(seconds=30)
 _POLL_SECONDS: Final = 0.2
+_RETENTION: Final = timedelta(days=30)
+# Tours that one transaction deletes. A row with 500 stops has less than 100 KB.
+_MAX_DELETED: Final = 100
 _FINISHED: Final = frozenset({WorkState.DONE, WorkState.FAILED})
 
 
@@ -149,6 +152,15 @@ class TourService:
         with self._database.write(tenant_id) as session:
             store.complete_tour(session, tour.id, self._holder, self._now(), result, error)
         return True
+
+    def delete_old(self) -> bool:
+        """Delete a batch of the tours that were done or failed more than 30 days ago.
+
+        Returns True if there may be more.
+        """
+        before = self._now() - _RETENTION
+        with self._every_tenant.write() as session:
+            return store.delete_finished(session, before, _MAX_DELETED) == _MAX_DELETED
 
     def stop(self) -> None:
         """End a computation. Its tour returns to the queue."""

@@ -18,8 +18,8 @@ import sys
 
 from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
 from backend.chassis.parent_death_signal import die_with_parent
+from backend.chassis.process_limits import set_process_limits
 from backend.services.rag.domain.ingestion.chunking import Section, iterate_chunks
-from backend.services.rag.extraction.process import set_limits
 
 END_LINE = "end"
 OUT_OF_MEMORY = 3
@@ -29,7 +29,7 @@ OUT_OF_MEMORY = 3
 def main() -> None:
     die_with_parent(os.getppid())
     max_memory_bytes, timeout_seconds, language = sys.argv[1:]
-    set_limits(int(max_memory_bytes), int(timeout_seconds))
+    set_process_limits(int(max_memory_bytes), int(timeout_seconds))
     try:
         # Line breaks are not translated: positions must stay the same.
         with io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline="\n") as source:

@@ -1,6 +1,9 @@
 """Administration of tenants and their members."""
 
+from contextlib import contextmanager
+
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
 
@@ -170,6 +173,54 @@ def test_colleagues_are_names_and_who_can_answer_in_the_inbox(client, team):
     assert {tuple(item) for item in listed.json["items"]} == {("id", "name", "can_reply")}
     names = {item["id"]: (item["name"], item["can_reply"]) for item in listed.json["items"]}
     assert names[member.user["id"]] == ("member", True)
+
+
+@pytest.mark.parametrize("path", ["/colleagues", "/tenants/{}/members"])
+def test_lists_of_members_execute_the_same_number_of_statements_for_more_members(
+    client, admin, team, path
+):
+    role = {"permissions": ["chat:read", "chat:reply"]}
+    created = client.put("/roles/answering", json=role, headers=team.admin_headers)
+    assert created.status_code == 201
+
+    def list_and_count():
+        with count_statements() as statements:
+            listed = client.get(path.format(team.id), headers=team.admin_headers)
+        return listed.json["items"], len(statements)
+
+    def add_member(name):
+        member = ApiUser.register(client, name)
+        member_path = f"/tenants/{team.id}/members/{member.user['id']}"
+        body = {"roles": ["user", "answering"]}
+        assert client.put(member_path, json=body, headers=admin.auth_headers).status_code == 201
+
+    add_member("first")
+    few, statements = list_and_count()
+    for number in range(5):
+        add_member(f"another-{number}")
+
+    assert list_and_count()[1] == statements
+    items = list_and_count()[0]
+    assert len(items) == len(few) + 5
+    if path == "/colleagues":
+        answering = {item["name"] for item in items if item["can_reply"]}
+        assert answering >= {"first", *(f"another-{number}" for number in range(5))}
+        assert "member" not in answering
+
+
+@contextmanager
+def count_statements():
+    """Collect the SQL statements that are executed."""
+    statements = []
+
+    def add_statement(_connection, _cursor, statement, *_):
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", add_statement)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", add_statement)
 
 
 def test_colleagues_are_hidden_from_members_without_access_to_the_inbox(client, team):
