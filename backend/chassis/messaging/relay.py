@@ -133,7 +133,10 @@ class RelayTask(PeriodicTask):
 
         def wait(event: threading.Event, seconds: float) -> None:
             nonlocal next_delivery
-            if event.wait(seconds) and (pause := next_delivery - monotonic()) > 0:
+            if not event.wait(seconds):
+                return
+            pause = next_delivery - monotonic()
+            if pause > 0:
                 self._stop_event.wait(pause)
             next_delivery = monotonic() + collect_seconds
 
