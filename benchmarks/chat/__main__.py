@@ -10,7 +10,6 @@ without PostgreSQL; the senders' part, measured without the service, is subtract
 
 import argparse
 import cProfile
-import hmac
 import json
 import os
 import pstats
@@ -38,12 +37,10 @@ from backend.services.chat.store.tables import Account
 from backend.services.chat.wiring import ChatComponents
 from benchmarks.chat.loading import COLLEAGUE, TENANT
 from benchmarks.chat.reads import print_reads, sign_in
+from benchmarks.chat.webhooks import ACCOUNT, SECRET, build_webhook
 from tests.identities import Identities
 from tests.servers import postgres
 
-_ACCOUNT = "acc_benchmark"
-_SECRET = "a secret of the benchmark"  # noqa: S105 - signs webhooks of this process only
-_PERSONS = 200
 _WARM_UP = 100
 _ROUNDS = 40
 
@@ -106,11 +103,11 @@ def _open_postgresql(exits: ExitStack, folder: Path) -> str:
 
 def _add_account(components: ChatComponents) -> None:
     now = components.now()
-    secrets = json.dumps({"app_secret": _SECRET, "access_token": "x", "verify_token": "x"})
+    secrets = json.dumps({"app_secret": SECRET, "access_token": "x", "verify_token": "x"})
     with components.database.write(TENANT) as session:
         session.merge(
             Account(
-                id=_ACCOUNT,
+                id=ACCOUNT,
                 tenant_id=TENANT,
                 channel="whatsapp",
                 name="Benchmark",
@@ -131,10 +128,10 @@ def print_webhooks(app: Flask, count: int, *, with_profile: bool) -> None:
     refused: list[int] = []
 
     def send(client: Any, number: int) -> float:
-        body, signature = _build_webhook(number)
+        body, signature = build_webhook(number)
         started = time.perf_counter()
         response = client.post(
-            f"/webhook/whatsapp/{_ACCOUNT}",
+            f"/webhook/whatsapp/{ACCOUNT}",
             data=body,
             headers={"X-Hub-Signature-256": signature, "Content-Type": "application/json"},
         )
@@ -193,7 +190,7 @@ def _measure_overhead(count: int) -> float:
 
     def run() -> list[float]:
         for number in range(count):
-            body, signature = _build_webhook(number)
+            body, signature = build_webhook(number)
             client.post("/x", data=body, headers={"X-Hub-Signature-256": signature})
         return []
 
@@ -207,28 +204,6 @@ def _print_row(count: int, senders: int, cpu: float, times: list[float], seconds
     print(
         f"| {count} | {senders} | {cpu / count * 1000:.2f} | {rate:.0f} | {p50:.1f} | {p99:.1f} |"
     )
-
-
-def _build_webhook(number: int) -> tuple[bytes, str]:
-    address = f"1555{number % _PERSONS:07d}"
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550100001", "phone_number_id": "1"},
-        "contacts": [{"profile": {"name": f"Person {address}"}, "wa_id": address}],
-        "messages": [
-            {
-                "from": address,
-                "id": f"wamid.{number:030d}",
-                "timestamp": str(int(time.time())),
-                "type": "text",
-                "text": {"body": f"Where is my parcel number {number}? It was due on Monday."},
-            }
-        ],
-    }
-    change = {"field": "messages", "value": value}
-    entry = {"id": "100", "changes": [change]}
-    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
-    return body, "sha256=" + hmac.new(_SECRET.encode(), body, "sha256").hexdigest()
 
 
 # Live events

@@ -59,7 +59,8 @@ _POSTGRESQL_SEARCH = (
     USING gin (array_to_tsvector({_TERMS})) WITH (gin_pending_list_limit = 256)
     """,
     # Row-level security keeps a query from using the index: its operator may reveal rows to the
-    # caller. The function runs as the owner of the table and returns numbers of the tenant's rows.
+    # caller. The function runs as the owner of the table, and returns numbers of rows of the
+    # tenant that the session has set, as the policy does.
     f"""
     CREATE FUNCTION chat_find_messages(
       words text, below bigint, max_count bigint, owner text
@@ -67,62 +68,55 @@ _POSTGRESQL_SEARCH = (
     SET search_path = {{schema}}, pg_temp AS $body$
     DECLARE
       tenant text := nullif(current_setting('app.tenant_id', true), '');
-      terms text := words || ' & ' || '''#'
-        || replace(replace(tenant, '\\', '\\\\'), '''', '''''') || '''';
-      sizes bigint[] := ARRAY[2, 8, 32];
+      terms tsquery;
+      -- Blocks of each step; NULL for the rest.
+      sizes bigint[] := ARRAY[2, 8, 32, NULL];
+      size bigint;
       next_block bigint;
       first_block bigint;
-      blocks text;
+      upper bigint := coalesce(below, 9223372036854775807);
       remaining bigint := max_count;
       found_count bigint;
+      query tsquery;
     BEGIN
       IF tenant IS NULL THEN
         RETURN;
       END IF;
-      IF max_count IS NOT NULL THEN
-        SELECT max(number) / 8192 INTO next_block FROM chat_messages
-        WHERE number < coalesce(below, 9223372036854775807);
-        FOR step IN 1..3 LOOP
-          EXIT WHEN next_block IS NULL OR next_block < 0 OR remaining <= 0;
-          first_block := greatest(0, next_block - sizes[step] + 1);
-          SELECT string_agg('''~' || block || '''', ' | ') INTO blocks
-          FROM generate_series(first_block, next_block) AS block;
-          RETURN QUERY
-            WITH hits AS MATERIALIZED (
-              SELECT m.number, m.conversation_id FROM chat_messages m
-              WHERE array_to_tsvector({_TERMS.replace("words", "m.words")})
-                @@ CAST(terms || ' & (' || blocks || ')' AS tsquery)
-                AND m.deleted_at IS NULL AND (owner IS NULL OR NOT m.is_internal)
-            )
-            SELECT h.number FROM hits h
-            WHERE h.number < coalesce(below, 9223372036854775807)
-              AND (owner IS NULL OR EXISTS (
-                SELECT 1 FROM chat_conversations c
-                WHERE c.id = h.conversation_id AND c.owner_id = owner
-              ))
-            ORDER BY h.number DESC LIMIT remaining;
-          GET DIAGNOSTICS found_count = ROW_COUNT;
-          remaining := remaining - found_count;
-          next_block := first_block - 1;
-        END LOOP;
-        IF next_block IS NULL OR next_block < 0 OR remaining <= 0 THEN
-          RETURN;
-        END IF;
+      terms := CAST(words AS tsquery) && CAST(
+        '''#' || replace(replace(tenant, '\\', '\\\\'), '''', '''''') || '''' AS tsquery
+      );
+      IF max_count IS NULL THEN
+        sizes := ARRAY[NULL::bigint];
+      ELSE
+        SELECT max(m.number) / 8192 INTO next_block FROM chat_messages m WHERE m.number < upper;
       END IF;
-      RETURN QUERY
-        WITH hits AS MATERIALIZED (
-          SELECT m.number, m.conversation_id FROM chat_messages m
-          WHERE array_to_tsvector({_TERMS.replace("words", "m.words")})
-            @@ CAST(terms AS tsquery)
-            AND m.deleted_at IS NULL AND (owner IS NULL OR NOT m.is_internal)
-        )
-        SELECT h.number FROM hits h
-        WHERE h.number < coalesce((next_block + 1) * 8192, below, 9223372036854775807)
-          AND (owner IS NULL OR EXISTS (
-            SELECT 1 FROM chat_conversations c
-            WHERE c.id = h.conversation_id AND c.owner_id = owner
-          ))
-        ORDER BY h.number DESC LIMIT remaining;
+      FOREACH size IN ARRAY sizes LOOP
+        EXIT WHEN next_block < 0 OR remaining <= 0;
+        query := terms;
+        IF size IS NOT NULL THEN
+          first_block := greatest(0, next_block - size + 1);
+          SELECT terms && CAST(string_agg('''~' || block || '''', ' | ') AS tsquery) INTO query
+          FROM generate_series(first_block, next_block) AS block;
+        END IF;
+        RETURN QUERY
+          WITH hits AS MATERIALIZED (
+            SELECT m.number, m.conversation_id FROM chat_messages m
+            WHERE array_to_tsvector({_TERMS.replace("words", "m.words")}) @@ query
+              AND m.tenant_id = tenant AND m.deleted_at IS NULL
+              AND (owner IS NULL OR NOT m.is_internal)
+          )
+          SELECT h.number FROM hits h
+          WHERE h.number < upper
+            AND (owner IS NULL OR EXISTS (
+              SELECT 1 FROM chat_conversations c
+              WHERE c.id = h.conversation_id AND c.owner_id = owner
+            ))
+          ORDER BY h.number DESC LIMIT remaining;
+        GET DIAGNOSTICS found_count = ROW_COUNT;
+        remaining := remaining - found_count;
+        next_block := first_block - 1;
+        upper := least(upper, first_block * 8192);
+      END LOOP;
     END
     $body$
     """,  # noqa: S608 - of constants
