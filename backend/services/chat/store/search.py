@@ -26,7 +26,7 @@ from backend.services.chat.store.tables import Conversation, Message
 
 # Messages of a user with fewer are read one by one: the index has the words of all users.
 MAX_SCANNED_MESSAGES: Final = 10_000
-_MAX_SCANNED_CONVERSATIONS: Final = 500
+_MAX_SCANNED_CONVERSATIONS: Final = 2_000
 _WORDS = table("chat_message_words", column("rowid"), column("words"))
 _Hits = Sequence[tuple[Message, Conversation]]
 
