@@ -30,7 +30,9 @@ _ROW = re.compile(r"^\| `?(.+?)`? \| (path|file|variable|host|command|instead) \
 _SETS = re.compile(r"Sets `([A-Z_]+)`")
 # What the issue names and no row may be missing for.
 EXPECTED = {
-    "path": {"/auth/health", "/chat/health", "/admin/health", "/info", "/health/detailed"},
+    "path": {"/auth/health", "/chat/health", "/admin/health", "/info", "/health/detailed"}
+    | {f"{prefix}/admin/users" for prefix in ("", "/api/v1")}
+    | {"/admin/operations", "/admin/chat/history", "/admin/me/stats"},
     "host": {"package-service", "ai-agent-service", "websocket-service", "auth-service"}
     | {"agent-service", "rag-service", "redis-service"},
     "variable": {"MONGODB_URI", "MONGODB_URL", "POSTGRESQL_URI", "KAFKA_BROKERS", "ENVIRONMENT"}
