@@ -33,6 +33,7 @@ EXPECTED = {
     "path": {"/auth/health", "/chat/health", "/admin/health", "/info", "/health/detailed"}
     | {f"{prefix}/admin/users" for prefix in ("", "/api/v1")}
     | {"/admin/operations", "/admin/chat/history", "/admin/me/stats"},
+    "file": {"API.md"},
     "host": {"package-service", "ai-agent-service", "websocket-service", "auth-service"}
     | {"agent-service", "rag-service", "redis-service"},
     "variable": {"MONGODB_URI", "MONGODB_URL", "POSTGRESQL_URI", "KAFKA_BROKERS", "ENVIRONMENT"}
@@ -171,9 +172,15 @@ def test_command_names_existing_files_and_services(row):
         assert (ROOT / word).exists(), word
     if words[0] == "docker-compose":
         compose = yaml.safe_load((ROOT / (files or ["docker-compose.yml"])[0]).read_text())
-        for word in words[words.index("up") + 1 :]:
-            name = word.partition("=")[0]
+        if "up" in words:
+            names = [word.partition("=")[0] for word in words[words.index("up") + 1 :]]
+        else:
+            names = [next(word for word in words[words.index("run") + 1 :] if word[0] != "-")]
+        for name in names:
             assert name.startswith("-") or name in compose["services"]
+        if "--profile" in words:
+            profile = words[words.index("--profile") + 1]
+            assert any(profile in item.get("profiles", ()) for item in compose["services"].values())
     if words[0] == "pytest":
         assert (ROOT / words[1]).is_dir()
 
