@@ -148,7 +148,7 @@ class ExampleSender:
 
     def send_example(self, operation: Operation) -> requests.Response:
         caller = self._select_caller(operation)
-        if caller is self.admin and operation.path.startswith("/auth/"):
+        if caller is self.admin and operation.path.startswith(("/auth/", "/admin/users")):
             self._prove_presence()
         path = self._fill_path(operation, caller)
         options: dict[str, Any] = operation.create_body()
@@ -232,7 +232,7 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/auth/tenants/{tenant_id}/members": from_response("POST /auth/users", "id"),
     "/auth/users": from_response("POST /auth/users", "id"),
     "/admin/chat/history": lambda sender, _: sender.create_conversation(),
-    "/admin/users": from_response("POST /auth/users", "id"),
+    "/admin/users": from_response("POST /admin/users", "id"),
     "/agent/personas": from_response("POST /agent/personas", "id"),
     "/agent/sessions": from_response("POST /agent/query", "session_id"),
     "/agent/sessions/{session_id}/feedback": from_response(

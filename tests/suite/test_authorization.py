@@ -645,6 +645,21 @@ ROUTES: dict[str, RouteCase] = {
     "admin PUT /chat/retention": RouteCase(200, json={"days": None}),
     "admin GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "admin GET /me/stats": RouteCase(200),
+    "admin GET /operations": RouteCase(200),
+    "admin GET /users": RouteCase(200),
+    "admin POST /users": RouteCase(201, json=new_user),
+    "admin GET /users/<user_id>": RouteCase(200, resource=Stage.member, visible_to=ADMINS),
+    "admin PATCH /users/<user_id>": RouteCase(
+        200, json={"display_name": "x"}, resource=Stage.member, visible_to=ADMINS
+    ),
+    "admin DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    **{
+        f"admin POST /users/<user_id>/{action}": RouteCase(
+            200, resource=Stage.member, visible_to=ADMINS
+        )
+        for action in ("disable", "enable")
+    },
+    "admin POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
     "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "auth GET /me/stats": RouteCase(200),
     **{
