@@ -1,4 +1,4 @@
-"""Create the organisations of identity providers and the memberships that they state."""
+"""Create the organizations of identity providers and the memberships that they state."""
 
 import sqlalchemy as sa
 from alembic import op

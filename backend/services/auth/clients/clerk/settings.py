@@ -19,7 +19,7 @@ class ClerkSettings:
         api_url: URL of Clerk's Backend API if it is not Clerk's own.
         secret_key: key of the Backend API.
         webhook_secret: secret with which Clerk signs webhooks.
-        organizations: tenant (id or slug) by id of the organisation.
+        organizations: tenant (id or slug) by id of the organization.
         trust_email: use verified e-mail addresses.
     """
 

@@ -24,12 +24,12 @@ _ADMIN_ROLE: Final = "admin"
 _MAX_TIME: Final = 253_402_300_799
 
 ClerkId = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
-"""Id of a user, session or organisation at Clerk, such as `user_29w9IptNja3mP8`."""
+"""Id of a user, session or organization at Clerk, such as `user_29w9IptNja3mP8`."""
 _Time = Annotated[int, Field(ge=0, le=_MAX_TIME)]
 
 
 class _OrganizationClaim(BaseModel):
-    """The organisation of claims of version 2. Its role has no prefix."""
+    """The organization of claims of version 2. Its role has no prefix."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -66,7 +66,7 @@ class _Claims(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ClerkOrganization:
-    """The active organisation of a session.
+    """The active organization of a session.
 
     Attributes:
         slug: its name in URLs, if the token contains it.
@@ -246,7 +246,6 @@ def _to_time(seconds: int) -> datetime:
 
 def limit_text(value: object) -> str | None:
     """Return *value* if it can be stored as a name: a database accepts no NUL, for example."""
-    is_usable = (
-        isinstance(value, str) and 0 < len(value) <= _MAX_PROFILE_CHARACTERS and value.isprintable()
-    )
-    return value if is_usable else None
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return value if 0 < len(value) <= _MAX_PROFILE_CHARACTERS else None

@@ -1,4 +1,4 @@
-"""Organisations of Clerk as tenants: a tenant for each, and its members as Clerk states them.
+"""Organizations of Clerk as tenants: a tenant for each, and its members as Clerk states them.
 
 Only the roles `tenant_admin` and `user` are granted. Other roles of a member, which administrators
 here grant, are not changed, so that a role can neither be gained nor lost by a claim.
@@ -28,7 +28,7 @@ from backend.services.auth.store.credentials import external_organizations as st
 
 @dataclass(frozen=True, slots=True)
 class MembershipStatement:
-    """What Clerk states about a member. *is_admin* is None for a removed member."""
+    """A membership as Clerk states it. *is_admin* is None for a removed member."""
 
     organization: str
     subject: str
@@ -46,7 +46,7 @@ class ClerkOrganizations:
     """Applies Clerk's memberships to tenants.
 
     Args:
-        configured: tenant (id or slug) by id of the organisation. Other organisations get a new
+        configured: tenant (id or slug) by id of the organization. Other organizations get a new
             tenant when their first member signs in.
     """
 
@@ -66,7 +66,7 @@ class ClerkOrganizations:
         origin: RequestOrigin,
         now: datetime,
     ) -> str:
-        """Apply the organisation of a token and return the tenant.
+        """Apply the organization of a token and return the tenant.
 
         A role that Clerk has changed since the token was issued is not changed back.
 
@@ -133,7 +133,7 @@ class ClerkOrganizations:
         origin: RequestOrigin,
         now: datetime,
     ) -> str:
-        """Link the organisation to its configured tenant, or to a new one."""
+        """Link the organization to its configured tenant, or to a new one."""
         configured = self._configured.get(organization.id)
         if configured is not None:
             tenant = tenants.find_tenant_by_slug(session, configured) or tenants.get_tenant(

@@ -287,8 +287,8 @@ class ClerkSessionService:
     ) -> Account:
         """Return the account with the memberships that are in force for the token.
 
-        With an active organisation that is its tenant only; without one, all tenants that are not
-        those of organisations.
+        With an active organization that is its tenant only; without one, all tenants that are not
+        those of organizations.
         """
         organization = clerk_session.organization
         tenant_id = None

@@ -69,7 +69,7 @@ class ClerkTokenResponse(BaseModel):
 def exchange_session_token(body: ClerkTokenExchange) -> ClerkTokenResponse:
     """Exchange a session token of Clerk for an access token. The gateway calls it.
 
-    The user's first token creates an account, and an organisation's first token its tenant.
+    The user's first token creates an account, and an organization's first token its tenant.
     """
     sessions = use(ClerkServices).sessions
     if sessions is None:

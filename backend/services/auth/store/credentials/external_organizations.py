@@ -1,4 +1,4 @@
-"""Tables of organisations of identity providers. The caller owns the transaction."""
+"""Tables of organizations of identity providers. The caller owns the transaction."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,7 +11,7 @@ from backend.services.auth.store.base import Base
 
 
 class ExternalOrganization(Base):
-    """Link between a tenant and an organisation of an identity provider.
+    """Link between a tenant and an organization of an identity provider.
 
     (issuer, organization) is unique and never reassigned.
     """
@@ -55,7 +55,7 @@ def add_organization(session: Session, row: ExternalOrganization) -> None:
 def find_linked_tenants(
     session: Session, issuer: str, tenant_ids: Collection[str]
 ) -> frozenset[str]:
-    """Return those of *tenant_ids* that are linked to organisations of *issuer*."""
+    """Return those of *tenant_ids* that are linked to organizations of *issuer*."""
     return frozenset(
         session.scalars(
             select(ExternalOrganization.tenant_id).where(

@@ -1,4 +1,4 @@
-"""Exchange of Clerk's session tokens: users, organisations, sessions, and webhooks."""
+"""Exchange of Clerk's session tokens: users, organizations, sessions, and webhooks."""
 
 import json
 import shutil
