@@ -42,6 +42,14 @@ class MembershipStatement:
         return TENANT_ADMIN_ROLE if self.is_admin else DEFAULT_ROLE
 
 
+def lock_clerk_user(session: Session, issuer: str, subject: str) -> None:
+    """Serialize the transactions for one user of Clerk.
+
+    It is the first lock of each of them, so that two cannot wait for each other.
+    """
+    acquire_transaction_lock(session, f"clerk user {issuer} {subject}")
+
+
 class ClerkOrganizations:
     """Applies Clerk's memberships to tenants.
 
@@ -96,6 +104,7 @@ class ClerkOrganizations:
 
         A changed membership that is unknown here is applied when the member signs in.
         """
+        lock_clerk_user(session, self._issuer, statement.subject)
         self._lock_organization(session, statement.organization)
         known = store.find_membership(
             session, self._issuer, statement.organization, statement.subject

@@ -9,12 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from backend.chassis.database.sessions import (
-    Database,
-    Session,
-    acquire_transaction_lock,
-    call_after_commit,
-)
+from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.security import Permission
 from backend.services.auth.clients.clerk.tokens import ClerkSession, ClerkTokenVerifier
 from backend.services.auth.clients.clerk.users import UserDirectory
@@ -26,7 +21,10 @@ from backend.services.auth.domain.account_events import (
 )
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
-from backend.services.auth.domain.credentials.clerk_organizations import ClerkOrganizations
+from backend.services.auth.domain.credentials.clerk_organizations import (
+    ClerkOrganizations,
+    lock_clerk_user,
+)
 from backend.services.auth.domain.credentials.external_identities import ExternalSignInService
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import PROOF_LIFETIME
@@ -105,14 +103,21 @@ class ClerkSessionService:
         clerk_session = self._verifier.verify_token(token)
         user_id = self._find_or_create_user(clerk_session, origin)
         now = self._now()
+        organization = clerk_session.organization
         with self._database.write() as session:
+            lock_clerk_user(session, self._issuer, clerk_session.subject)
             user = accounts.get_user(session, user_id)
             if user is None:
                 raise InvalidClerkToken("account", "The account was deleted here.")
             if user.disabled_at is not None:
                 raise AccountDisabled
+            tenant_id = None
+            if organization is not None:
+                tenant_id = self._organizations.apply_claim(
+                    session, user, clerk_session, organization, origin, now
+                )
             session_id = self._open_session(session, user, clerk_session, origin, now)
-            account = self._load_account(session, user, clerk_session, origin, now)
+            account = self._load_account(session, user, tenant_id)
         expires_in = max(clerk_session.expires_at - now, timedelta(seconds=1))
         return ClerkExchange(account, session_id, expires_in)
 
@@ -125,7 +130,7 @@ class ClerkSessionService:
         now = self._now()
         session_id = derive_session_id(self._issuer, clerk_session_id)
         with self._database.write() as session:
-            self._lock_session(session, session_id)
+            lock_clerk_user(session, self._issuer, subject)
             row = store.get_session(session, session_id)
             if row is None:
                 identity = external_identities.find_identity(session, self._issuer, subject)
@@ -153,6 +158,7 @@ class ClerkSessionService:
         """
         now = self._now()
         with self._database.write() as session:
+            lock_clerk_user(session, self._issuer, subject)
             identity = external_identities.find_identity(session, self._issuer, subject)
             user = accounts.get_user(session, identity.user_id) if identity else None
             if user is None or user.disabled_at is not None:
@@ -227,7 +233,6 @@ class ClerkSessionService:
             InvalidClerkToken: it belongs to another account.
         """
         session_id = derive_session_id(self._issuer, clerk_session.id)
-        self._lock_session(session, session_id)
         row = store.get_session(session, session_id)
         if row is None:
             row = self._add_session(session, session_id, user.id, origin, now)
@@ -278,24 +283,14 @@ class ClerkSessionService:
         return row
 
     def _load_account(
-        self,
-        session: Session,
-        user: accounts.User,
-        clerk_session: ClerkSession,
-        origin: RequestOrigin,
-        now: datetime,
+        self, session: Session, user: accounts.User, tenant_id: str | None
     ) -> Account:
         """Return the account with the memberships that are in force for the token.
 
-        With an active organization that is its tenant only; without one, all tenants that are not
-        those of organizations.
+        Args:
+            tenant_id: the tenant of the active organization, which is then the only one. Without
+                one, all tenants are in force that are not those of organizations.
         """
-        organization = clerk_session.organization
-        tenant_id = None
-        if organization is not None:
-            tenant_id = self._organizations.apply_claim(
-                session, user, clerk_session, organization, origin, now
-            )
         account = load_account(session, user)
         if tenant_id is not None:
             memberships = tuple(item for item in account.memberships if item.tenant_id == tenant_id)
@@ -311,9 +306,6 @@ class ClerkSessionService:
                 "organization", "The user is not a member of the tenant. Select an organization."
             )
         return replace(account, memberships=memberships)
-
-    def _lock_session(self, session: Session, session_id: str) -> None:
-        acquire_transaction_lock(session, f"clerk session {session_id}")
 
 
 def derive_session_id(issuer: str, clerk_session_id: str) -> str:
