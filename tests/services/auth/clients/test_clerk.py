@@ -16,6 +16,7 @@ from backend.services.auth.clients.clerk.tokens import ClerkTokenVerifier
 from backend.services.auth.errors import InvalidClerkToken, ProviderUnavailable
 from tests.clerk import ISSUER, PARTY, Clerk, get_key, get_public_pem, serve
 from tests.forgery import b64
+from tests.servers import wait_until
 
 NOW = 1_800_000_000
 JWKS_PATH = "/.well-known/jwks.json"
@@ -47,7 +48,7 @@ def clock():
 
 @pytest.fixture
 def keys(server, clock):
-    http = ClerkHttp(server.url, is_configured=True, timeout_seconds=0.5)
+    http = ClerkHttp(server.url, is_configured=True, timeout_seconds=0.4)
     return DownloadedKeys(http, JWKS_PATH, clock)
 
 
@@ -288,8 +289,7 @@ def test_requests_with_a_known_key_do_not_wait_for_a_download(clerk, keys, clock
     clock.seconds += 301
     waiting = threading.Thread(target=lambda: verify(clerk.sign(), keys))
     waiting.start()
-    while len(clerk.requests) < 2:
-        pass
+    wait_until(lambda: len(clerk.requests) == 2)
 
     assert verify(clerk.sign(), keys).id == "sess_1"
     assert waiting.is_alive()
