@@ -77,18 +77,22 @@ class DownloadedKeys:
 
     def find_key(self, kid: str | None) -> RSAPublicKey | None:
         now = self._clock()
-        if now >= self._refresh_at or kid not in self._keys:
-            self._refresh(kid)
+        if kid not in self._keys or now >= self._valid_until:
+            self._refresh(_WAIT_SECONDS)
+        elif now >= max(self._refresh_at, self._next_download_at):
+            # Requests do not wait for a key that they have.
+            threading.Thread(target=self._refresh, args=(0.0,), name="clerk", daemon=True).start()
         if not self._keys or self._clock() >= self._valid_until:
             raise ProviderUnavailable(PROVIDER)
         return self._keys.get(kid) if kid is not None else None
 
-    def _refresh(self, kid: str | None) -> None:
+    def _refresh(self, wait_seconds: float) -> None:
         """Download the keys unless this was tried a moment ago.
 
-        Requests whose key is cached do not wait for a download of another request.
+        Args:
+            wait_seconds: how long to wait for the download of another request.
         """
-        if not self._download_lock.acquire(timeout=0.0 if kid in self._keys else _WAIT_SECONDS):
+        if not self._download_lock.acquire(timeout=wait_seconds):
             return
         try:
             now = self._clock()
