@@ -55,6 +55,7 @@ EXPECTED_ERRORS = {
     "GET /auth/oidc/{provider}/login": 404,
     "GET /auth/oidc/{provider}/callback": 404,
     "POST /auth/oidc/{provider}/exchange": 404,
+    "POST /auth/clerk/webhook": 404,
     # The tenant of the example does not exist.
     "POST /realtime/publish": 403,
     # No contact has written yet.

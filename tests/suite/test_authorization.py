@@ -370,6 +370,9 @@ ROUTES: dict[str, RouteCase] = {
     "auth POST /internal/delegations": RouteCase(
         404, json={"session_id": "1", "tenant_id": "1", "permissions": ["rag:read"]}
     ),
+    "auth POST /internal/clerk/exchange": RouteCase(404, json={"token": "a.b.c"}),
+    # No Clerk application is configured.
+    "auth POST /clerk/webhook": RouteCase(404),
     "auth POST /setup": RouteCase(400, json={"token": "unknown", "password": "another pass 456"}),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(

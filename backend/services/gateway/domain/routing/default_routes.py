@@ -90,11 +90,21 @@ def default_routes(
                     "/metrics",
                     "/api-keys/exchange",
                     "/internal/audit-events",
+                    "/internal/clerk/exchange",
                     "/internal/delegations",
                 ),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,
+            )
+            # The service verifies the signature. Clerk sends all webhooks from few addresses.
+            yield replace(
+                route,
+                name="clerk-webhook",
+                prefix="/auth/clerk/webhook",
+                onto="/clerk/webhook",
+                public=("/clerk/webhook",),
+                limits=(RateLimitRule("webhook", limits.webhook, "path"),),
             )
         elif name == "rag":
             route = replace(
