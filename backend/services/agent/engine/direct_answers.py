@@ -211,7 +211,7 @@ class DirectAnswerRunner:
         messages, usage = list(plan.messages), []
         completed: Sequence[CompletedToolCall] = ()
         if plan.calls:
-            usage.append(await self._respond(messages, "", plan.calls, emit_event))
+            usage.append(await self._respond(request, messages, "", plan.calls, emit_event))
             messages.append(("assistant", ""))
             all_ended = await asyncio.gather(
                 *(self._execute_call(call, request, plan, emit_event) for call in plan.calls)
@@ -223,7 +223,7 @@ class DirectAnswerRunner:
         text, finish_reason = limit_text(
             answer, request.model_parameters.get("stop"), request.max_tokens or DEFAULT_MAX_TOKENS
         )
-        usage.append(await self._respond(messages, text, (), emit_event))
+        usage.append(await self._respond(request, messages, text, (), emit_event))
         await emit_event(
             RunFinished(
                 RULE_BASED_MODEL,
@@ -235,6 +235,7 @@ class DirectAnswerRunner:
 
     async def _respond(
         self,
+        request: RunRequest,
         messages: Sequence[RoleAndText],
         text: str,
         calls: Sequence[ToolCall],
@@ -242,7 +243,10 @@ class DirectAnswerRunner:
     ) -> TokenUsage:
         """Emit the events of one response of the model and return its tokens."""
         telemetry = ModelCallTelemetry(
-            self._metrics, self._labels, (lambda: messages) if self._with_content else None
+            self._metrics,
+            self._labels,
+            request.request_type,
+            (lambda: messages) if self._with_content else None,
         )
         for word in split_words(text):
             telemetry.record_token()

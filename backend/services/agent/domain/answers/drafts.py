@@ -95,6 +95,7 @@ class AnswerDraft:
             "temperature": self.run_request.temperature,
             "max_tokens": self.run_request.max_tokens,
             "instructions": self.run_request.instructions,
+            "request_type": self.run_request.request_type,
             "messages": list(paused.messages),
             "calls": [asdict(call) for call in paused.calls],
             "approval": None if self.approval is None else self.approval.to_json(),

@@ -40,7 +40,15 @@ from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 from backend.services.agent.events import RunStatus
-from backend.services.agent.model import PausedRun, RunFinished, RunRequest, TokenUsage, ToolContext
+from backend.services.agent.model import (
+    DEFAULT_REQUEST_TYPE,
+    PausedRun,
+    RequestType,
+    RunFinished,
+    RunRequest,
+    TokenUsage,
+    ToolContext,
+)
 
 OnBusy = Literal["enqueue", "interrupt", "reject"]
 
@@ -61,6 +69,7 @@ class AnswerRequest:
     max_tokens: int | None = None
     persona: str | None = None
     on_busy: OnBusy = "enqueue"
+    request_type: RequestType = DEFAULT_REQUEST_TYPE
 
 
 class AnswerService:
@@ -129,6 +138,7 @@ class AnswerService:
             paused=PausedRun(state["messages"], [ToolCall(**call) for call in state["calls"]]),
             approved=approved,
             instructions=state.get("instructions", ""),
+            request_type=state.get("request_type", DEFAULT_REQUEST_TYPE),
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
         draft.restore_paused_state(state)
@@ -191,6 +201,7 @@ class AnswerService:
             else answer_request.temperature,
             answer_request.max_tokens or persona.max_tokens,
             instructions=persona.system_prompt,
+            request_type=answer_request.request_type,
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
         yield from self._generate_stored_answer(caller, run, draft)

@@ -161,6 +161,7 @@ class EvaluationService:
             variant.max_tokens,
             can_pause=False,
             instructions=variant.instructions,
+            request_type="evaluation",
         )
         started_at = self._now()
         answer, error = None, None
