@@ -575,6 +575,7 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /feedback": RouteCase(200),
     "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /drift": RouteCase(200),
     "agent GET /personas": RouteCase(200),
     "agent POST /personas": RouteCase(201, json=persona),
     "agent GET /personas/<persona_id>": RouteCase(200, resource=Stage.persona),
@@ -644,6 +645,7 @@ ROUTES: dict[str, RouteCase] = {
     "admin PUT /chat/retention": RouteCase(200, json={"days": None}),
     "admin GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "admin GET /me/stats": RouteCase(200),
+    "admin GET /drift": RouteCase(200),
     "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "auth GET /me/stats": RouteCase(200),
     **{

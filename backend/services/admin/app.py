@@ -21,9 +21,11 @@ from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_stats import StatsClient
 from backend.services.admin.clients.user_stats import UserStatsClient
 from backend.services.admin.domain.chat import ChatForwarder
+from backend.services.admin.domain.drift import DriftService
 from backend.services.admin.domain.stats import StatsService
 from backend.services.admin.domain.user_stats import UserStatsService
 from backend.services.admin.routes.chat import chat_routes
+from backend.services.admin.routes.drift import drift_routes
 from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
 from backend.services.admin.routes.user_stats import user_stats_routes
@@ -42,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
     provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, DriftService(clients["agent"]))
     provide(app, ChatForwarder(_create_client(settings, "chat", _CHAT_READ_TIMEOUT_SECONDS)))
     audit_requests_without_tables(app, settings.common)
     provide(app, settings.report)
@@ -49,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(settings_routes)
     app.register_blueprint(chat_routes)
     app.register_blueprint(user_stats_routes)
+    app.register_blueprint(drift_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)

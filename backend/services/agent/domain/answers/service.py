@@ -155,11 +155,20 @@ class AnswerService:
         )
         caller = run_request.tool_context.caller
         meter = self._quotas.create_meter(caller, run_request.model)
+        status: RunStatus = "failed"
         try:
             meter.reserve_tokens()
-            yield from self._generate_events(draft, None, lambda: False, meter)
+            with closing(self._generate_events(draft, None, lambda: False, meter)) as events:
+                for event in events:
+                    # Callers may close the events after the answer.
+                    if isinstance(event, Answer):
+                        status = "done"
+                    yield event
+        except GeneratorExit:
+            status = "done" if status == "done" else CANCELLED
+            raise
         finally:
-            self._run_outcomes.store_usage(caller, draft, meter)
+            self._run_outcomes.store_usage(caller, draft, meter, status)
 
     def _add_history(
         self, caller: Caller, run: LeasedRun, draft: AnswerDraft, must_stop: Callable[[], bool]
