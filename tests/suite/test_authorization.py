@@ -204,6 +204,12 @@ class Stage:
         ).json()
         return path_values | {"message_id": shown["messages"][0]["id"]}
 
+    def run(self) -> dict[str, str]:
+        path_values = self.conversation()
+        path = f"/agent/sessions/{path_values['session_id']}"
+        answer = self.send_request("owner", "GET", path).json()["messages"][-1]
+        return path_values | {"run_id": answer["run_id"]}
+
     def rated_message(self) -> dict[str, str]:
         path_values = self.conversation()
         path = f"/agent/sessions/{path_values['session_id']}/feedback"
@@ -575,6 +581,7 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /feedback": RouteCase(200),
     "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /sessions/<session_id>/runs/<run_id>": RouteCase(200, resource=Stage.run),
     "agent GET /drift": RouteCase(200),
     "agent GET /personas": RouteCase(200),
     "agent POST /personas": RouteCase(201, json=persona),

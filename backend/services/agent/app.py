@@ -48,6 +48,7 @@ from backend.services.agent.routes.mcp import AllowedOrigins
 from backend.services.agent.routes.mcp import bp as mcp
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.routes.personas import bp as personas_routes
+from backend.services.agent.routes.runs import bp as runs
 from backend.services.agent.routes.stats import bp as stats
 from backend.services.agent.routes.tool_list import bp as tool_list
 from backend.services.agent.routes.usage import bp as usage
@@ -96,6 +97,7 @@ def create_app(
         stats,
         chat_sessions,
         drift,
+        runs,
     ):
         app.register_blueprint(blueprint)
     monitor = get_component(app, DriftMonitor)

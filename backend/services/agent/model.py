@@ -285,6 +285,26 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCallEnded:
+    """A model call has ended, for the record of the run.
+
+    Attributes:
+        messages: the messages that the model received, with `role`, `content` and `tool_calls`.
+        tools: names of the tools that it could call.
+        text, calls: its response.
+        error: code of the error; "" for a response.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[str]
+    text: str
+    calls: Sequence[ToolCall]
+    took_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """Progress of a run before its text: *done* of *total* steps of the *stage*."""
 
@@ -318,6 +338,7 @@ RunEvent = (
     | ToolEnded
     | ClientToolCalls
     | TokenUsage
+    | ModelCallEnded
     | RunProgress
     | IdleEvent
     | RunFinished

@@ -7,7 +7,7 @@ to see them.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
@@ -24,10 +24,8 @@ from backend.services.agent.engine.call_telemetry import (
 )
 from backend.services.agent.engine.chat_models.registry import MODEL_KEY, PROVIDER_KEY
 from backend.services.agent.engine.metrics import AgentMetrics, ModelLabels, to_known_label
-from backend.services.agent.engine.run_context import RunContext, count_tokens
+from backend.services.agent.engine.run_context import ROLES, RunContext, count_tokens
 from backend.services.agent.model import RequestType
-
-_ROLES: Final = {"human": "user", "ai": "assistant"}
 
 
 class AgentTelemetry:
@@ -172,4 +170,4 @@ def _get_message(response: LLMResult) -> AIMessage:
 
 
 def _to_role_and_text(message: BaseMessage) -> RoleAndText:
-    return _ROLES.get(message.type, message.type), message.text
+    return ROLES.get(message.type, message.type), message.text

@@ -42,6 +42,7 @@ from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 from backend.services.agent.events import RunStatus
 from backend.services.agent.model import (
     DEFAULT_REQUEST_TYPE,
+    ModelCallEnded,
     PausedRun,
     RequestType,
     RunFinished,
@@ -289,6 +290,8 @@ class AnswerService:
                     case ToolEnded():
                         draft.add_tool_call(event)
                         yield event
+                    case ModelCallEnded():
+                        draft.nodes.add_model_call(event)
                     case ToolStarted() | RunProgress() | IdleEvent():
                         yield event
                     case TokenUsage():
