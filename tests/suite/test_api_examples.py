@@ -210,6 +210,11 @@ class ExampleSender:
         messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
         return str(messages[0]["id"])
 
+    def get_run(self) -> str:
+        session_id = self.responses["POST /agent/query"]["session_id"]
+        messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
+        return str(messages[-1]["run_id"])
+
 
 def from_response(label: str, *keys: str | int) -> Callable[[ExampleSender, UserClient], str]:
     """Return a function that gets an identifier from the stored response of *label*."""
@@ -240,6 +245,7 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
         "POST /agent/sessions/{session_id}/feedback", "message_id"
     ),
     "/agent/sessions/{session_id}/messages": lambda sender, _: sender.get_request_message(),
+    "/agent/sessions/{session_id}/runs": lambda sender, _: sender.get_run(),
     "/chat/accounts": from_response("POST /chat/accounts", "id"),
     "/chat/conversations": from_response("POST /chat/message", "conversation_id"),
     "/chat/conversations/{conversation_id}/messages": from_response(

@@ -205,6 +205,12 @@ class Stage:
         ).json()
         return path_values | {"message_id": shown["messages"][0]["id"]}
 
+    def run(self) -> dict[str, str]:
+        path_values = self.conversation()
+        path = f"/agent/sessions/{path_values['session_id']}"
+        answer = self.send_request("owner", "GET", path).json()["messages"][-1]
+        return path_values | {"run_id": answer["run_id"]}
+
     def rated_message(self) -> dict[str, str]:
         path_values = self.conversation()
         path = f"/agent/sessions/{path_values['session_id']}/feedback"
@@ -579,6 +585,8 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /feedback": RouteCase(200),
     "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /sessions/<session_id>/runs/<run_id>": RouteCase(200, resource=Stage.run),
+    "agent GET /drift": RouteCase(200),
     "agent GET /personas": RouteCase(200),
     "agent POST /personas": RouteCase(201, json=persona),
     "agent GET /personas/<persona_id>": RouteCase(200, resource=Stage.persona),
@@ -663,6 +671,7 @@ ROUTES: dict[str, RouteCase] = {
         for action in ("disable", "enable")
     },
     "admin POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    "admin GET /drift": RouteCase(200),
     "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "auth GET /me/stats": RouteCase(200),
     **{

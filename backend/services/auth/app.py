@@ -44,6 +44,7 @@ from backend.services.auth.jobs.audit import start_cleanup_on_request
 from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.activity_metrics import register_activity_metrics
 from backend.services.auth.routes.administration.invitations import invitations
 from backend.services.auth.routes.administration.roles import roles
 from backend.services.auth.routes.administration.service_accounts import service_accounts
@@ -121,6 +122,7 @@ def create_app(
     ):
         app.register_blueprint(blueprint)
     register_sign_in_metrics(app, metrics)
+    register_activity_metrics(metrics, StatsService(database, now))
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
