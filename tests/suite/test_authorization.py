@@ -288,6 +288,12 @@ CHAT_ROUTES = {
     "chat GET /conversations/<conversation_id>/attachments/<attachment_id>": RouteCase(
         404, path={"conversation_id": "conv_unknown", "attachment_id": "att_unknown"}
     ),
+    "chat POST /conversations/<conversation_id>/attachments": RouteCase(
+        201,
+        send={"files": UPLOAD["files"]},
+        resource=Stage.chat_conversation,
+        visible_to=_TEAM,
+    ),
     "chat GET /conversations/<conversation_id>/messages": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),

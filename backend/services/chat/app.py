@@ -31,6 +31,7 @@ from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.history import HistoryService
 from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.media.stored_files import MessageFiles
+from backend.services.chat.domain.media.uploads import UploadService
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.retention import RetentionService
 from backend.services.chat.domain.search import SearchService
@@ -52,6 +53,7 @@ from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
 from backend.services.chat.routes.stats import stats
 from backend.services.chat.routes.templates import templates
+from backend.services.chat.routes.uploads import uploads
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import AttachmentFiles
@@ -102,6 +104,7 @@ def create_app(
     deliver_events(app, settings.common, database, metrics, broker)
     waker = WorkerWaker(settings.folder, jobs)
     waker.listen(database)
+    files = AttachmentFiles(settings.folder / "attachments")
     for component in (
         components,
         components.board,
@@ -109,7 +112,8 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
-        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
+        MessageFiles(database, files),
+        UploadService(database, files, now),
         AccountService(
             database,
             components.encryptor,
@@ -142,6 +146,7 @@ def create_app(
     for blueprint in (
         messages,
         conversations,
+        uploads,
         search,
         history,
         stats,

@@ -23,6 +23,9 @@ _MAX_REALTIME_CONNECTIONS = 20_000
 # A provider sends all messages of an account from few addresses.
 _WEBHOOK_BYTES = 4 * MEBIBYTE
 
+# The chat service accepts files of 25 MB.
+_CHAT_FILE_BYTES = 25_000_000
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -134,6 +137,8 @@ def default_routes(
                 # The service verifies the signed links of files.
                 public=(*DEFAULT_PUBLIC_PATHS, "/media/*"),
                 closed=("/metrics", "/webhook/*"),
+                # Files of colleagues; the service limits each of its routes.
+                body_limit=_CHAT_FILE_BYTES + _FORM_BYTES,
             )
             yield from _chat_routes(route, limits)
         elif name == "realtime":
