@@ -82,7 +82,9 @@ export class Conversation extends EventTarget {
     try {
       const stored = await this.api.call("POST", "/messages", { content: message.text, client_id: message.id });
       this.add(stored);
-      this.isWaiting = this.state?.mode !== "human" && this.state?.mode !== "paused";
+      // The answer can arrive before the response to this request.
+      const isAnswered = this.list.some(({ author, seq }) => author !== "visitor" && seq > stored.seq);
+      this.isWaiting = !isAnswered && this.state.mode === "bot";
       this.follow();
     } catch (error) {
       message.error = error instanceof ApiError ? error : new ApiError(0, String(error));
