@@ -77,6 +77,15 @@ EXPECTED_ERRORS = {
     "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
+    # The account of the example does not exist, and its files have another version.
+    "GET /chat/web/{account}": 404,
+    "GET /chat/web/{account}/events": 404,
+    "GET /chat/web/{account}/messages": 404,
+    "POST /chat/web/{account}/messages": 404,
+    "POST /chat/web/{account}/sessions": 404,
+    "POST /chat/web/{account}/typing": 404,
+    "PUT /chat/web/{account}/read": 404,
+    "GET /chat/widget/{version}/{name}": 404,
     # The package of the example does not exist, and no tour was computed.
     "POST /api/v1/agents/optimize/tour": 422,
     "GET /api/v1/agents/tours/{tour_id}": 404,

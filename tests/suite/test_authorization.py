@@ -364,6 +364,22 @@ CHAT_ROUTES = {
     },
     "chat GET /inbound": RouteCase(200),
     "chat POST /inbound/<inbound_id>/replay": RouteCase(404, path={"inbound_id": "unknown"}),
+    "chat GET /widget.js": RouteCase(200),
+    "chat GET /widget/<version>/<name>": RouteCase(
+        404, path={"version": "0123456789ab", "name": "frame.js"}
+    ),
+    **{
+        f"chat {route}": RouteCase(404, json=body, path={"account": "acc_unknown"})
+        for route, body in (
+            ("GET /web/<account>", None),
+            ("GET /web/<account>/events", None),
+            ("GET /web/<account>/messages", None),
+            ("POST /web/<account>/messages", {"content": "Hello"}),
+            ("POST /web/<account>/sessions", {}),
+            ("POST /web/<account>/typing", {}),
+            ("PUT /web/<account>/read", {"seq": 1}),
+        )
+    },
     # Served at /webhook only.
     **{
         f"chat {method} /webhook/<channel>/<account>": RouteCase(404, path=_UNKNOWN_ACCOUNT)

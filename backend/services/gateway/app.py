@@ -110,7 +110,7 @@ def create_app(
     reject_invalid_targets(app)
     accept_browser_sessions(app, settings.browser_sessions)
     accept_external_tokens(app, authenticator)
-    apply_cors(app, cors)
+    apply_cors(app, cors, settings.table)
     convert_problems_to_openai_errors(app, settings.table)
     app.register_blueprint(index_routes)
     app.register_blueprint(stats_routes)

@@ -182,8 +182,14 @@ class RequestForwarder:
         response = self._send_with_retry(route, upstream_path, request, address)
         body = self._settle_token_usage(response, reserved) if reserved else response.body
         own = [("X-Request-ID", request.request_id), *rate_limits.rate_limit_headers(decision)]
-        own += self.cors.response_fields(request.get_header("origin"))
-        fields = headers.build_response_headers(response.fields, own, private=principal is not None)
+        if not route.is_cross_origin:
+            own += self.cors.response_fields(request.get_header("origin"))
+        fields = headers.build_response_headers(
+            response.fields,
+            own,
+            private=principal is not None,
+            is_cross_origin=route.is_cross_origin,
+        )
         if request.scheme == "https":
             fields.append(HSTS_HEADER)
         return ForwardResponse(response.status, fields, body)

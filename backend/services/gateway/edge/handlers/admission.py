@@ -239,7 +239,7 @@ class Admission:
         if not isinstance(error, RateLimited):
             extra_lines += self._limit_lines
         origin = request.headers.get("origin")
-        if origin is not None:
+        if origin is not None and not self._upstreams.route.is_cross_origin:
             extra_lines += format_header_lines(self._state.cors.response_fields(origin))
         if self._state.scheme == "https":
             extra_lines += responses.HSTS_LINE
