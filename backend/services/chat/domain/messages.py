@@ -113,7 +113,7 @@ class MessageService:
             if is_new:
                 participant = store.join(session, conversation, author, now)
                 if user_id == caller.user_id:
-                    _mark_read(participant, message)
+                    mark_read(participant, message)
                 announce_work(session)
             return PostedMessage(load_message_view(session, message), is_new)
 
@@ -186,7 +186,7 @@ class MessageService:
                 **columns,
             )
             if is_new:
-                _mark_read(participant, message)
+                mark_read(participant, message)
                 attach_files(session, message, files, now)
             return PostedMessage(load_message_view(session, message), is_new)
 
@@ -261,7 +261,7 @@ class MessageService:
                 "channel": "web",
                 "key": _build_key(user_id, new.client_id),
                 "owner_id": user_id,
-                "title": _build_title(new.content),
+                "title": build_title(new.content),
                 "is_group": False,
                 "status": "open",
                 "mode": "bot",
@@ -315,7 +315,7 @@ class MessageService:
             queue_delivery(session, conversation, message, kind, payload, self._now())
 
 
-def _mark_read(participant: Participant, message: Message) -> None:
+def mark_read(participant: Participant, message: Message) -> None:
     """Move the read position of the author to the new message."""
     participant.read_seq = message.seq
     participant.change_seq = message.change_seq
@@ -335,7 +335,8 @@ def _build_key(user_id: str, client_id: str | None) -> str:
     return f"user:{user_id}:{client_id or new_id('key')}"
 
 
-def _build_title(content: Mapping[str, Any]) -> str:
+def build_title(content: Mapping[str, Any]) -> str:
+    """Return the title of a conversation that starts with *content*."""
     title = " ".join(get_text(content).split())
     if len(title) <= _MAX_TITLE_CHARACTERS:
         return title

@@ -99,6 +99,18 @@ def find_contact(session: Session, tenant_id: str, contact_id: str) -> Contact |
     return None
 
 
+def find_contact_by_identity(
+    session: Session, tenant_id: str, account_id: str, scheme: str, value: str
+) -> Contact | None:
+    """Return the contact with this identity at the account, following merges, or None."""
+    contact_id = session.scalar(
+        select(Identity.contact_id).where(
+            Identity.account_id == account_id, Identity.scheme == scheme, Identity.value == value
+        )
+    )
+    return None if contact_id is None else find_contact(session, tenant_id, contact_id)
+
+
 def list_contacts(
     session: Session,
     tenant_id: str,
@@ -186,6 +198,12 @@ def get_or_create_contact(
                 )
             )
     return contact
+
+
+def delete_contact(session: Session, contact: Contact) -> None:
+    """Delete a contact without conversations."""
+    session.delete(contact)
+    session.flush()
 
 
 def merge_contacts(session: Session, source: Contact, target: Contact, now: datetime) -> None:
