@@ -11,9 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Table, func, insert, select
 
 from backend.services.chat.domain.search_words import index_words
+from backend.services.chat.store.base import Base
 from backend.services.chat.store.tables import (
     Account,
-    Base,
     Contact,
     Conversation,
     Message,

@@ -33,8 +33,6 @@ from tests.suite.conftest import Suite, running_suite
 _UNLIMITED: Final = "1000000/minute burst 1000000"
 _WARM_UP: Final = 300
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-# What identifies a process of the suite in its command line.
-_NAMES: Final = ("gateway", "chat.worker", "chat", "realtime", "valkey", "agent", "auth")
 
 
 def main() -> None:
@@ -140,11 +138,16 @@ def _is_below(pid: int, ancestor: int, parents: Mapping[int, int]) -> bool:
 
 
 def _get_name(pid: int) -> str:
+    """Return the service of a process, its module, or its program."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return "other"
-    return next((name for name in _NAMES if name in command), "other")
+    for option in ("serve", "-m"):
+        if option in arguments[:-1]:
+            name = arguments[arguments.index(option) + 1]
+            return name.removeprefix("backend.services.")
+    return Path(arguments[0]).name
 
 
 if __name__ == "__main__":
