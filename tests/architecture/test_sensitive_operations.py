@@ -67,6 +67,7 @@ OPEN_TO_API_KEYS = {
         "POST /accounts/<account_id>/check",
         "POST /contacts/<contact_id>/link",
         "POST /contacts/<contact_id>/merge",
+        "POST /conversations/<conversation_id>/attachments",
         "POST /conversations/<conversation_id>/messages",
         "POST /conversations/<conversation_id>/typing",
         "POST /deliveries/<delivery_id>/cancel",

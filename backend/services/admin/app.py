@@ -21,11 +21,13 @@ from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_health import HealthClient
 from backend.services.admin.clients.service_stats import StatsClient
 from backend.services.admin.clients.user_stats import UserStatsClient
+from backend.services.admin.domain.drift import DriftService
 from backend.services.admin.domain.forwarding import AuthForwarder, ChatForwarder
 from backend.services.admin.domain.operations import OperationsService
 from backend.services.admin.domain.stats import StatsService
 from backend.services.admin.domain.user_stats import UserStatsService
 from backend.services.admin.routes.chat import chat_routes
+from backend.services.admin.routes.drift import drift_routes
 from backend.services.admin.routes.operations import operations_routes
 from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
     provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, DriftService(clients["agent"]))
     provide(app, ChatForwarder(_create_client(settings, "chat", _CHAT_READ_TIMEOUT_SECONDS)))
     provide(app, AuthForwarder(_create_client(settings, "auth")))
     provide(app, _create_operations_service(settings))
@@ -59,6 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(user_stats_routes)
     app.register_blueprint(user_routes)
     app.register_blueprint(operations_routes)
+    app.register_blueprint(drift_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
