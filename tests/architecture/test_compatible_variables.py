@@ -40,8 +40,8 @@ TESTED_BELOW = {"ENVIRONMENT", "FLASK_ENV", "MAX_CONNECTIONS_PER_IP", "DEFAULT_R
     "BURST_LIMIT",
     "LANGCHAIN_API_KEY",
 }
-# tests/operations/supervisor/test_entrypoint.py
-TESTED_ELSEWHERE = {"SERVICE"}
+# SERVICE in tests/operations/supervisor/test_entrypoint.py, the settings of Clerk in tests of auth.
+TESTED_ELSEWHERE = {"SERVICE"} | {name for name in VARIABLES if "CLERK" in name}
 
 
 @pytest.fixture
