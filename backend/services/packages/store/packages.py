@@ -3,10 +3,10 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,12 @@ from backend.services.packages.model import (
 )
 from backend.services.packages.store.package_queries import select_matching, select_page
 from backend.services.packages.store.tables import PackageRow, PackageTag, TenantUsage
+
+# Built once: each event of a package needs it.
+_SELECT_PACKAGE: Final = select(PackageRow).where(
+    PackageRow.id == bindparam("package_id"), PackageRow.tenant_id == bindparam("tenant")
+)
+_SELECT_FOR_UPDATE: Final = _SELECT_PACKAGE.with_for_update()
 
 
 class NumberTaken(Exception):
@@ -71,10 +77,8 @@ def get_package(
     session: Session, tenant_id: str, package_id: str, *, for_update: bool = False
 ) -> PackageRow | None:
     """Return the row of a package of the tenant, or None."""
-    query = select(PackageRow).where(PackageRow.id == package_id, PackageRow.tenant_id == tenant_id)
-    if for_update:
-        query = query.with_for_update()
-    return session.scalar(query)
+    query = _SELECT_FOR_UPDATE if for_update else _SELECT_PACKAGE
+    return session.scalar(query, {"package_id": package_id, "tenant": tenant_id})
 
 
 def list_destinations(

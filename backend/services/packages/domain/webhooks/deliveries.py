@@ -133,22 +133,25 @@ class WebhookService:
         """
         account = self._verify(source, account_id, headers, body)
         key = get_delivery_key(source, headers, body)
-        with self._database.write(account.tenant_id) as session:
-            delivery_id = store.add_delivery(
-                session,
-                WebhookDeliveryRow(
-                    id=new_id("whd"),
-                    tenant_id=account.tenant_id,
-                    account_id=account.id,
-                    source=source,
-                    key=key,
-                    body=body,
-                    state="received",
-                    attempts=0,
-                    repeats=0,
-                    received_at=self._now(),
-                ),
+        added: list[str | None] = []
+
+        def write(session: Session) -> None:
+            delivery = WebhookDeliveryRow(
+                id=new_id("whd"),
+                tenant_id=account.tenant_id,
+                account_id=account.id,
+                source=source,
+                key=key,
+                body=body,
+                state="received",
+                attempts=0,
+                repeats=0,
+                received_at=self._now(),
             )
+            added.append(store.add_delivery(session, delivery))
+
+        self._packages.groups.write(account.tenant_id, write)
+        delivery_id = added[-1]
         if delivery_id is None:
             self._metrics.count_webhook(source, "repeated")
             return
@@ -198,16 +201,20 @@ class WebhookService:
     def _process(self, tenant_id: str, delivery_id: str) -> None:
         """Record the events of a stored webhook in one transaction with its new state."""
         source = "unknown"
+
+        def write(session: Session) -> None:
+            nonlocal source
+            delivery = store.get_delivery(session, delivery_id, for_update=True)
+            if delivery is None or delivery.state == "done":
+                return
+            source = delivery.source
+            delivery.result = self._record(session, delivery)
+            delivery.state, delivery.error = "done", None
+            delivery.attempts += 1
+            delivery.processed_at = self._now()
+
         try:
-            with self._database.write(tenant_id) as session:
-                delivery = store.get_delivery(session, delivery_id, for_update=True)
-                if delivery is None or delivery.state == "done":
-                    return
-                source = delivery.source
-                delivery.result = self._record(session, delivery)
-                delivery.state, delivery.error = "done", None
-                delivery.attempts += 1
-                delivery.processed_at = self._now()
+            self._packages.groups.write(tenant_id, write)
         except _FAILURES as error:
             detail = _describe(error)
             with self._database.write(tenant_id) as session:
@@ -215,7 +222,8 @@ class WebhookService:
             self._metrics.count_webhook(source, "failed")
             _log.warning("webhook %s of %s could not be processed", delivery_id, source)
             return
-        self._metrics.count_webhook(source, "done")
+        if source != "unknown":
+            self._metrics.count_webhook(source, "done")
 
     def _record(self, session: Session, delivery: WebhookDeliveryRow) -> dict[str, object]:
         report = read_payload(delivery.source, delivery.body)
