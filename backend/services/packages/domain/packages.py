@@ -508,7 +508,7 @@ class PackageService:
             new_eta = _update_eta(session, row, list(events), now)
         row.version += 1
         row.updated_at = now
-        session.flush()
+        store.save_changes(session, row)
         reports: list[EventData] = [] if new_eta is None else [new_eta]
         reports += [_report(row, event) for event in new]
         if previous != row.status:

@@ -35,6 +35,13 @@ def upgrade() -> None:
         "packages",
         ["tenant_id", "origin_key", "destination_key", "carrier", "is_late"],
     )
+    op.create_index(
+        "ix_packages_due",
+        "packages",
+        ["promised_at", "status"],
+        sqlite_where=sa.text("delivered_at IS NULL AND is_late IS 0"),
+        postgresql_where=sa.text("delivered_at IS NULL AND is_late IS false"),
+    )
     if op.get_bind().dialect.name == "sqlite":
         for statement in _SQLITE_SEARCH:
             op.execute(statement)

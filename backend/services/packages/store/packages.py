@@ -3,7 +3,8 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
@@ -28,6 +29,7 @@ from backend.services.packages.model import (
 from backend.services.packages.store.package_queries import select_matching, select_page
 from backend.services.packages.store.tables import PackageRow, PackageTag, TenantUsage
 
+_TABLE: Final = cast(sa.Table, PackageRow.__table__)
 # Built once: each event of a package needs it.
 _SELECT_PACKAGE: Final = select(PackageRow).where(
     PackageRow.id == bindparam("package_id"), PackageRow.tenant_id == bindparam("tenant")
@@ -133,6 +135,25 @@ def add_package(session: Session, row: PackageRow) -> None:
     except IntegrityError as error:
         raise NumberTaken from error
     _add_tags(session, row)
+
+
+def save_changes(session: Session, row: PackageRow) -> None:
+    """Update the changed columns of *row* and detach it from the session.
+
+    For the most frequent change, that of events: a flush of the session takes three times as long.
+    """
+    before = sa.inspect(row).committed_state
+    names = tuple(sorted(name for name, value in before.items() if value != getattr(row, name)))
+    values = {name: getattr(row, name) for name in names}
+    session.expunge(row)
+    if names:
+        session.execute(_build_update(names), {"present_row": row.row} | values)
+
+
+@lru_cache(maxsize=64)
+def _build_update(names: tuple[str, ...]) -> sa.Update:
+    values: dict[Any, Any] = {_TABLE.c[name]: bindparam(name) for name in names}
+    return update(_TABLE).where(_TABLE.c.row == bindparam("present_row")).values(values)
 
 
 def replace_tags(session: Session, row: PackageRow) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -60,6 +61,14 @@ class PackageRow(Base):
             "ix_packages_delivered", "tenant_id", "delivered_at", "id", "started_at", "promised_at"
         ),
         Index("ix_packages_late", "tenant_id", "is_late", "created_at", "id"),
+        # For the task that marks packages as late.
+        Index(
+            "ix_packages_due",
+            "promised_at",
+            "status",
+            sqlite_where=text("delivered_at IS NULL AND is_late IS 0"),
+            postgresql_where=text("delivered_at IS NULL AND is_late IS false"),
+        ),
         # For the statistics by lane and carrier.
         Index(
             "ix_packages_lane", "tenant_id", "origin_key", "destination_key", "carrier", "is_late"
