@@ -82,13 +82,28 @@ class WebhookService:
             rows = store.list_accounts(session, caller.tenant_id, limit, after)
             return [_to_account(row) for row in rows]
 
+    def get_account(self, caller: Caller, account_id: str) -> WebhookAccount:
+        """Return an account. Raises WebhookAccountNotFound."""
+        with self._database.read(caller.tenant_id) as session:
+            return _to_account(_find_account(session, caller, account_id))
+
+    def change_account(
+        self, caller: Caller, account_id: str, name: str | None, secret: str | None
+    ) -> WebhookAccount:
+        """Change what is not None. Raises WebhookAccountNotFound."""
+        with self._database.write(caller.tenant_id) as session:
+            account = _find_account(session, caller, account_id)
+            if name is not None:
+                account.name = name
+            if secret is not None:
+                account.secret = self._encryptor.encrypt_text(secret)
+            session.flush()
+            return _to_account(account)
+
     def delete_account(self, caller: Caller, account_id: str) -> None:
         """Delete an account and its stored webhooks. Raises WebhookAccountNotFound."""
         with self._database.write(caller.tenant_id) as session:
-            account = store.get_account(session, account_id)
-            if account is None or account.tenant_id != caller.tenant_id:
-                raise WebhookAccountNotFound
-            session.delete(account)
+            session.delete(_find_account(session, caller, account_id))
 
     def list_deliveries(
         self,
@@ -100,9 +115,7 @@ class WebhookService:
     ) -> Sequence[WebhookDelivery]:
         """Return webhooks of an account, newest first. Raises WebhookAccountNotFound."""
         with self._database.read(caller.tenant_id) as session:
-            account = store.get_account(session, account_id)
-            if account is None or account.tenant_id != caller.tenant_id:
-                raise WebhookAccountNotFound
+            account = _find_account(session, caller, account_id)
             rows = store.list_deliveries(session, account, state, limit, after)
             return [_to_delivery(row) for row in rows]
 
@@ -267,6 +280,13 @@ class WebhookService:
             else:
                 selected.append(event)
         return selected, skipped
+
+
+def _find_account(session: Session, caller: Caller, account_id: str) -> WebhookAccountRow:
+    account = store.get_account(session, account_id)
+    if account is None or account.tenant_id != caller.tenant_id:
+        raise WebhookAccountNotFound
+    return account
 
 
 def _to_account(row: WebhookAccountRow) -> WebhookAccount:
