@@ -64,7 +64,7 @@ class AnalyzedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How much a statement and its chunk have in common with a question.
+    """Measures of what a statement and its chunk have in common with a question.
 
     `similarity` is the cosine similarity. The others are shares from 0 to 1: `shared` of the
     question's terms in the statement, where a term counts less the more statements contain it;

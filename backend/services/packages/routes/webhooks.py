@@ -20,9 +20,9 @@ from backend.security import (
     validate_input,
     validate_query,
 )
+from backend.security.standard_webhooks import decode_secret
 from backend.security.validation import VisibleText
 from backend.services.packages.domain.webhooks.deliveries import WebhookService
-from backend.services.packages.domain.webhooks.signatures import decode_standard_secret
 from backend.services.packages.errors import (
     DeliveryNotFound,
     SignatureInvalid,
@@ -190,7 +190,7 @@ def _check_secret(source: str, secret: str) -> None:
     if source != "standard":
         return
     try:
-        decode_standard_secret(secret)
+        decode_secret(secret)
     except ValueError as error:
         raise invalid_field("#/secret", str(error)) from error
 
