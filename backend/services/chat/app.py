@@ -54,7 +54,6 @@ from backend.services.chat.routes.stats import stats
 from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
-from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 # Work that is overdue for this time means that no worker does it.
@@ -109,7 +108,7 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
-        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
+        MessageFiles(database, components.files),
         AccountService(
             database,
             components.encryptor,

@@ -7,8 +7,11 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
+from backend.chassis.data_encryption.columns import open_row, seal_row
+from backend.chassis.encryption import DamagedValue
 from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
+from backend.services.chat.store.sealed_columns import DAMAGED_CONTENT
 from backend.services.chat.store.tables import (
     Attachment,
     Conversation,
@@ -34,12 +37,13 @@ def add_message(session: Session, message: Message) -> None:
         Message.__table__.c.number
     )
     columns = Message.__table__.columns
-    row = session.execute(
-        statement, {name: value for name, value in vars(message).items() if name in columns}
-    ).first()
+    values = {name: value for name, value in vars(message).items() if name in columns}
+    stored = seal_row(session, Message, message.tenant_id, values)
+    row = session.execute(statement, stored).first()
     if row is None:
         raise DuplicateMessage
     message.number = row[0]
+    message.data_key_id = stored.get("data_key_id")
     make_transient_to_detached(message)
     session.add(message)
 
@@ -78,7 +82,7 @@ def find_by_external_id(session: Session, conversation_id: str, external_id: str
 
 # Statements that run for each received message are built once.
 _FIND_LAST_OUTBOUND: Final = (
-    select(Message.content, Message.created_at)
+    select(Message.id, Message.content, Message.created_at, Message.data_key_id)
     .where(
         Message.conversation_id == bindparam("conversation"),
         Message.direction == "outbound",
@@ -98,7 +102,12 @@ def find_last_outbound(
 ) -> tuple[Mapping[str, Any], datetime] | None:
     """Return content and time of the last message to the contact, or None."""
     row = session.execute(_FIND_LAST_OUTBOUND, {"conversation": conversation_id}).first()
-    return None if row is None else (row[0], row[1])
+    if row is None:
+        return None
+    try:
+        return open_row(session, Message, row._mapping)["content"], row.created_at
+    except DamagedValue:
+        return DAMAGED_CONTENT, row.created_at
 
 
 def find_waiting_since(session: Session, conversation_id: str) -> tuple[datetime | None, bool]:

@@ -1,7 +1,7 @@
 """Full-text search of messages. The caller owns the transaction.
 
 The column `words` is indexed with FTS5 on SQLite and as a tsvector on PostgreSQL. Words consist of
-letters, marks and digits only (domain/search_words.py).
+letters, marks and digits only (domain/search_words.py). Those of encrypted messages are hashes.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Select, column, literal_column, select, table, text
 from sqlalchemy.orm import Session
 
+from backend.chassis.data_encryption.columns import list_word_forms
 from backend.services.chat.store.tables import Conversation, Message
 
 _WORDS = table("chat_message_words", column("rowid"), column("words"))
@@ -44,10 +45,12 @@ def search_messages(
     if owner_id is not None:
         query = query.where(Conversation.owner_id == owner_id, Message.is_internal.is_(False))
     if session.get_bind().dialect.name == "postgresql":
-        query = _match_postgresql(query, words)
+        expression = _build_postgresql_expression(session, tenant_id, words)
+        query = _match_postgresql(query, expression)
         number: ColumnElement[int] = Message.number.expression
     else:
-        query = _match_sqlite(query, words)
+        expression = _build_sqlite_expression(session, tenant_id, words)
+        query = _match_sqlite(query, expression)
         # A condition on the index itself: it starts there instead of at the newest message.
         number = _WORDS.c.rowid
     if before is not None:
@@ -66,17 +69,30 @@ def select_conversations_with(
         .correlate(None)
     )
     if session.get_bind().dialect.name == "postgresql":
-        expression = " & ".join(f"'{word}'" for word in words)
+        expression = _build_postgresql_expression(session, tenant_id, words)
         return query.where(text(_POSTGRESQL_MATCH).bindparams(expression=expression))
-    expression = " AND ".join(f'"{word}"' for word in words)
+    expression = _build_sqlite_expression(session, tenant_id, words)
     matches = text("chat_message_words MATCH :expression").bindparams(expression=expression)
     return query.where(Message.number.in_(select(_WORDS.c.rowid).where(matches)))
 
 
+def _build_sqlite_expression(session: Session, tenant_id: str, words: Sequence[str]) -> str:
+    """Return the FTS5 expression of messages that contain all *words*, in clear or as hashes."""
+    forms = list_word_forms(session, tenant_id, words)
+    alternatives = (" OR ".join(f'"{form}"' for form in each) for each in forms)
+    return " AND ".join(f"({each})" for each in alternatives)
+
+
+def _build_postgresql_expression(session: Session, tenant_id: str, words: Sequence[str]) -> str:
+    """Return the tsquery of messages that contain all *words*, in clear or as hashes."""
+    forms = list_word_forms(session, tenant_id, words)
+    alternatives = (" | ".join(f"'{form}'" for form in each) for each in forms)
+    return " & ".join(f"({each})" for each in alternatives)
+
+
 def _match_sqlite(
-    query: Select[tuple[Message, Conversation]], words: Sequence[str]
+    query: Select[tuple[Message, Conversation]], expression: str
 ) -> Select[tuple[Message, Conversation]]:
-    expression = " AND ".join(f'"{word}"' for word in words)
     return (
         query.join(_WORDS, _WORDS.c.rowid == Message.number)
         .where(text("chat_message_words MATCH :expression").bindparams(expression=expression))
@@ -86,8 +102,7 @@ def _match_sqlite(
 
 
 def _match_postgresql(
-    query: Select[tuple[Message, Conversation]], words: Sequence[str]
+    query: Select[tuple[Message, Conversation]], expression: str
 ) -> Select[tuple[Message, Conversation]]:
     condition = text(_POSTGRESQL_MATCH)
-    expression = " & ".join(f"'{word}'" for word in words)
     return query.where(condition.bindparams(expression=expression)).order_by(Message.number.desc())
