@@ -32,7 +32,11 @@ class EncryptionSettings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         file, text = env.optional("ENCRYPTION_KEY_FILE"), env.optional("ENCRYPTION_KEY")
-        if text is None and file is not None:
+        if text is not None and file is not None:
+            raise SettingsError(
+                "ENCRYPTION_KEY and ENCRYPTION_KEY_FILE are both set. Unset one of them."
+            )
+        if file is not None:
             text = _read_key_file(file)
         settings = cls(
             () if text is None else _parse_keys(text),

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
+from backend.chassis.secret_files import read_secret_files
 from backend.chassis.settings import Env, SettingsError
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -56,6 +57,15 @@ def test_invalid_key_file_is_rejected(tmp_path, text, message):
 def test_missing_key_file_is_named(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         read(ENCRYPTION_KEY_FILE=str(tmp_path / "missing"))
+
+
+def test_key_and_file_together_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="ENCRYPTION_KEY and ENCRYPTION_KEY_FILE"):
+        read(ENCRYPTION_KEY=KEY, ENCRYPTION_KEY_FILE=str(tmp_path))
+
+
+def test_other_services_do_not_read_the_key_file():
+    assert read_secret_files({"ENCRYPTION_KEY_FILE": "/missing"}) == {}
 
 
 def test_command_is_split_like_in_a_shell():

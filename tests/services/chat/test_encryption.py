@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -45,10 +46,10 @@ def start(settings, identities):
     """Return a function that starts the service, with encryption if a key file is given."""
     running = []
 
-    def start_app(key_file=None):
+    def start_app(key_file=None, values=None):
         stop()
-        values = {} if key_file is None else {"ENCRYPTION_KEY_FILE": str(key_file)}
-        encryption = EncryptionSettings.from_env(Env(values))
+        file = {} if key_file is None else {"ENCRYPTION_KEY_FILE": str(key_file)}
+        encryption = EncryptionSettings.from_env(Env(values or file))
         app = identities.trust(create_app(replace(settings, encryption=encryption)))
         running.append(app)
         return app.test_client(), get_component(app, ChatComponents)
@@ -282,6 +283,22 @@ def test_keys_are_rotated(start, ada, key_file, open_data):
     assert len(find(client, ada, MARKER)) == 4
     path = f"/conversations/{conversation_id}/attachments/att_1"
     assert client.get(path, headers=ada).data == FILE
+
+
+def test_data_keys_are_wrapped_by_a_command(start, ada, tmp_path):
+    script = tmp_path / "kms.py"
+    script.write_text("import sys; print(sys.stdin.readline().strip()[::-1])")
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(values=values)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+
+    client, _ = start(values=values)
+    assert read_texts(client, ada, conversation_id)[0] == MARKER
+    script.write_text("raise SystemExit(1)")
+    with pytest.raises(SettingsError, match="unwrap failed with status 1"):
+        start(values=values)
+    with pytest.raises(SettingsError, match="encrypted through a KMS command"):
+        start()
 
 
 def test_start_without_the_master_key_is_refused(start, ada, key_file):
