@@ -165,7 +165,11 @@ class SealedColumns:
         if keys is None or not self._has_changes(target):
             return
         state = instance_state(target)
-        values = dict(state.dict)
+        if state.has_identity:
+            # All columns of a row have the same data key, so those that were expired are loaded.
+            values = dict(state.dict) | {name: getattr(target, name) for name in self.names}
+        else:
+            values = dict(state.dict)
         if self.words is not None:
             values[self.words.column] = self.words.build(values)
         sealed = self.seal(keys, session, target.tenant_id, values)

@@ -10,7 +10,7 @@ from backend.chassis.database.sessions import open_database
 from backend.chassis.settings import Env
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import KIND
-from backend.services.chat.store.tables import Attachment
+from backend.services.chat.store.tables import Attachment, Upload
 from backend.services.chat.wiring import list_sealed_columns
 
 
@@ -35,8 +35,14 @@ def describe_sealed_data(settings: Settings) -> SealedData:
 
 
 def _list_files(session: Session) -> Sequence[tuple[str, str]]:
-    query = select(Attachment.blob, Attachment.tenant_id).where(Attachment.blob.is_not(None))
-    return [(blob, tenant_id) for blob, tenant_id in session.execute(query) if blob]
+    attachments = select(Attachment.blob, Attachment.tenant_id).where(Attachment.blob.is_not(None))
+    uploads = select(Upload.blob, Upload.tenant_id)
+    return [
+        (blob, tenant_id)
+        for query in (attachments, uploads)
+        for blob, tenant_id in session.execute(query)
+        if blob
+    ]
 
 
 def _rebuild_index(session: Session) -> None:

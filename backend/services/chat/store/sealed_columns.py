@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from backend.chassis.data_encryption.columns import SealedColumns, SearchWords
+from sqlalchemy.orm import Session
+
+from backend.chassis.data_encryption.columns import SealedColumns, SearchWords, open_row
+from backend.chassis.encryption import DamagedValue
 from backend.services.chat.store.tables import Conversation, Delivery, Message, Revision
 
 # Stands for the content of a message that was changed outside of the service.
@@ -13,6 +16,18 @@ DAMAGED_CONTENT: Final = {
     "what": "damaged message",
     "error": "decryption_failed",
 }
+
+
+def open_content(
+    session: Session, message_id: str, content: Any, data_key_id: str | None
+) -> Mapping[str, Any]:
+    """Return the content of a message in clear, or DAMAGED_CONTENT."""
+    row = {"id": message_id, "content": content, "data_key_id": data_key_id}
+    try:
+        opened: Mapping[str, Any] = open_row(session, Message, row)["content"]
+    except DamagedValue:
+        return DAMAGED_CONTENT
+    return opened
 
 
 def create_sealed_columns(words: SearchWords) -> tuple[SealedColumns, ...]:

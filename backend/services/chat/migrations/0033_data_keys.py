@@ -5,8 +5,8 @@ from alembic import op
 
 from backend.chassis.data_encryption.migrations import add_data_key_columns, create_data_keys
 
-revision = "0030"
-down_revision = "0020"
+revision = "0033"
+down_revision = "0032"
 
 
 def upgrade() -> None:
