@@ -41,9 +41,9 @@ class ChatBackupContributor(BackupContributor):
         problems: list[str] = []
         count = 0
         for stored in iterate_stored_files(snapshot):
-            path = self._files.find_stored_path(stored.blob)
-            is_sealed = path is not None and path.name.endswith(SUFFIX)
             try:
+                path = self._files.find_stored_path(stored.blob)
+                is_sealed = path is not None and path.name.endswith(SUFFIX)
                 with (path or self._files.get_path(stored.blob)).open("rb") as source:
                     size = os.fstat(source.fileno()).st_size if is_sealed else stored.size_bytes
                     name = stored.blob + SUFFIX * is_sealed
