@@ -76,6 +76,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
         "tenant_id": "tenant",
         "permissions": ["agent:query"],
     },
+    "POST /internal/clerk/exchange": {"token": "unknown"},
     "POST /oidc/<provider>/exchange": {"id_token": "unknown"},
     "POST /users": {"username": "newcomer", "password": PASSWORD},
     "PATCH /users/<user_id>": {"display_name": "Another"},

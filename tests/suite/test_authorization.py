@@ -205,6 +205,12 @@ class Stage:
         ).json()
         return path_values | {"message_id": shown["messages"][0]["id"]}
 
+    def run(self) -> dict[str, str]:
+        path_values = self.conversation()
+        path = f"/agent/sessions/{path_values['session_id']}"
+        answer = self.send_request("owner", "GET", path).json()["messages"][-1]
+        return path_values | {"run_id": answer["run_id"]}
+
     def rated_message(self) -> dict[str, str]:
         path_values = self.conversation()
         path = f"/agent/sessions/{path_values['session_id']}/feedback"
@@ -281,6 +287,12 @@ CHAT_ROUTES = {
     ),
     "chat GET /conversations/<conversation_id>/attachments/<attachment_id>": RouteCase(
         404, path={"conversation_id": "conv_unknown", "attachment_id": "att_unknown"}
+    ),
+    "chat POST /conversations/<conversation_id>/attachments": RouteCase(
+        201,
+        send={"files": UPLOAD["files"]},
+        resource=Stage.chat_conversation,
+        visible_to=_TEAM,
     ),
     "chat GET /conversations/<conversation_id>/messages": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
@@ -386,6 +398,9 @@ ROUTES: dict[str, RouteCase] = {
     "auth POST /internal/delegations": RouteCase(
         404, json={"session_id": "1", "tenant_id": "1", "permissions": ["rag:read"]}
     ),
+    "auth POST /internal/clerk/exchange": RouteCase(404, json={"token": "a.b.c"}),
+    # No Clerk application is configured.
+    "auth POST /clerk/webhook": RouteCase(404),
     "auth POST /setup": RouteCase(400, json={"token": "unknown", "password": "another pass 456"}),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(
@@ -549,6 +564,9 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "packages GET /packages/webhook-accounts": RouteCase(200),
     "packages POST /packages/webhook-accounts": RouteCase(201, json=WEBHOOKS),
+    "packages PATCH /packages/webhook-accounts/<account_id>": RouteCase(
+        200, resource=Stage.webhook_account, visible_to=TENANT, json={"name": "Shop"}
+    ),
     "packages DELETE /packages/webhook-accounts/<account_id>": RouteCase(
         204, resource=Stage.webhook_account, visible_to=TENANT
     ),
@@ -592,6 +610,8 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /feedback": RouteCase(200),
     "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /sessions/<session_id>/runs/<run_id>": RouteCase(200, resource=Stage.run),
+    "agent GET /drift": RouteCase(200),
     "agent GET /personas": RouteCase(200),
     "agent POST /personas": RouteCase(201, json=persona),
     "agent GET /personas/<persona_id>": RouteCase(200, resource=Stage.persona),
@@ -661,6 +681,22 @@ ROUTES: dict[str, RouteCase] = {
     "admin PUT /chat/retention": RouteCase(200, json={"days": None}),
     "admin GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "admin GET /me/stats": RouteCase(200),
+    "admin GET /operations": RouteCase(200),
+    "admin GET /users": RouteCase(200),
+    "admin POST /users": RouteCase(201, json=new_user),
+    "admin GET /users/<user_id>": RouteCase(200, resource=Stage.member, visible_to=ADMINS),
+    "admin PATCH /users/<user_id>": RouteCase(
+        200, json={"display_name": "x"}, resource=Stage.member, visible_to=ADMINS
+    ),
+    "admin DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    **{
+        f"admin POST /users/<user_id>/{action}": RouteCase(
+            200, resource=Stage.member, visible_to=ADMINS
+        )
+        for action in ("disable", "enable")
+    },
+    "admin POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    "admin GET /drift": RouteCase(200),
     "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "auth GET /me/stats": RouteCase(200),
     **{

@@ -32,6 +32,7 @@ from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.history import HistoryService
 from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.media.stored_files import MessageFiles
+from backend.services.chat.domain.media.uploads import UploadService
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.retention import RetentionService
 from backend.services.chat.domain.search import SearchService
@@ -58,11 +59,11 @@ from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
 from backend.services.chat.routes.stats import stats
 from backend.services.chat.routes.templates import templates
+from backend.services.chat.routes.uploads import uploads
 from backend.services.chat.routes.visitors import visitors
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.routes.widget import widget
 from backend.services.chat.settings import Settings
-from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 _STATIC_FOLDER = Path(__file__).parent / "static"
@@ -118,7 +119,8 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
-        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
+        MessageFiles(database, components.files),
+        UploadService(database, components.files, now),
         AccountService(
             database,
             components.encryptor,
@@ -160,6 +162,7 @@ def create_app(
     for blueprint in (
         messages,
         conversations,
+        uploads,
         search,
         history,
         stats,

@@ -231,6 +231,50 @@ class InvalidContent(ServiceError):
         return self._errors
 
 
+class EmptyFile(ServiceError):
+    """An uploaded file has no content."""
+
+    status = 422
+    code = "empty_file"
+    title = "File is empty"
+
+    def __init__(self) -> None:
+        super().__init__("The file has no content. Choose another.")
+
+
+class FileTooLarge(ServiceError):
+    """An uploaded file is larger than the channel accepts."""
+
+    status = 413
+    code = "file_too_large"
+    title = "File is too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"Files in this conversation may have at most {max_bytes} bytes.")
+
+
+class FileTypeNotSupported(ServiceError):
+    """The channel does not accept files of this type."""
+
+    status = 415
+    code = "file_type_not_supported"
+    title = "Type of file is not supported"
+
+
+class TooManyUploads(ServiceError):
+    """Uploaded files that were not posted use all space of the user."""
+
+    status = 409
+    code = "too_many_uploads"
+    title = "Too many uploaded files"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"Your uploaded files that were not sent may have {max_bytes} bytes in total. Send "
+            "them, or wait until they are deleted after 24 hours."
+        )
+
+
 class VisitorTokenRejected(ServiceError):
     """The token of a visitor is missing, forged, expired, or belongs to another account."""
 

@@ -11,6 +11,7 @@ from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.inbox import claim, expect_answer
 from backend.services.chat.domain.media.forwarding import (
+    SourceFile,
     attach_files,
     describe_files,
     find_files,
@@ -31,7 +32,7 @@ from backend.services.chat.model import user_actor
 from backend.services.chat.store import accounts, messages
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.base import new_id
-from backend.services.chat.store.tables import Attachment, Conversation, Message, Participant
+from backend.services.chat.store.tables import Conversation, Message, Participant
 from backend.services.chat.store.work import announce_work
 
 _MAX_TITLE_CHARACTERS: Final = 80
@@ -156,9 +157,12 @@ class MessageService:
             self._ensure_message(session, locked, reply_to_id)
             now = self._now()
             columns: dict[str, Any] = {}
-            files: Sequence[Attachment] = ()
+            files: Sequence[SourceFile] = ()
             if has_files(content):
-                files = find_files(session, caller.tenant_id, content)
+                posted = self._find_posted(session, caller, locked, client_id)
+                if posted is not None:
+                    return posted
+                files = find_files(session, caller, locked, content, now)
                 content = describe_files(content, files)
             if not is_internal:
                 ensure_window_open(locked, content, now)
@@ -185,6 +189,15 @@ class MessageService:
                 mark_read(participant, message)
                 attach_files(session, message, files, now)
             return PostedMessage(load_message_view(session, message), is_new)
+
+    def _find_posted(
+        self, session: Session, caller: Caller, conversation: Conversation, client_id: str | None
+    ) -> PostedMessage | None:
+        """Return the message with this client id. Its uploads are no longer there."""
+        if client_id is None:
+            return None
+        found = messages.find_by_client_id(session, conversation.id, caller.actor, client_id)
+        return None if found is None else PostedMessage(load_message_view(session, found), False)
 
     def edit_message(
         self, caller: Caller, conversation_id: str, message_id: str, content: Mapping[str, Any]

@@ -1,6 +1,6 @@
 """Queries on accounts, contacts and identities. The caller owns the transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, or_, select, tuple_, update
@@ -77,14 +77,6 @@ def list_accounts(
     return session.scalars(query).all()
 
 
-def get_account_states(session: Session, ids: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return name and state of accounts by id."""
-    rows = session.execute(
-        select(Account.id, Account.name, Account.state).where(Account.id.in_(ids))
-    )
-    return {row[0]: (row[1], row[2]) for row in rows}
-
-
 def delete_account(session: Session, tenant_id: str, account_id: str, now: datetime) -> None:
     """Delete the account with its conversations."""
     mark_account(session, tenant_id, account_id)
@@ -117,10 +109,6 @@ def find_contact_by_identity(
         )
     )
     return None if contact_id is None else find_contact(session, tenant_id, contact_id)
-
-
-def list_contacts_by_id(session: Session, ids: Collection[str]) -> Sequence[Contact]:
-    return session.scalars(select(Contact).where(Contact.id.in_(ids))).all()
 
 
 def list_contacts(

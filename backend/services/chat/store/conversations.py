@@ -1,6 +1,6 @@
 """Queries on conversations and participants. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -9,7 +9,9 @@ from typing import Any, cast
 from sqlalchemy import (
     ClauseElement,
     ColumnElement,
+    Compiled,
     CursorResult,
+    Dialect,
     Insert,
     Table,
     bindparam,
@@ -24,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from backend.chassis.data_encryption.columns import seal_row
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Conversation, Participant
@@ -49,6 +52,35 @@ def _build_insert(dialect: str, table: Any) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
+def insert_or_ignore(
+    session: Session, table: Table, values: Mapping[str, Any], returning: str | None = None
+) -> CursorResult[Any]:
+    """Insert a row unless it violates a unique constraint. Runs for each received message.
+
+    SQLAlchemy compiles inserts that ignore conflicts again for each execution, which takes longer
+    than the insert. So the compiled statement is kept.
+
+    Args:
+        values: the values of columns by name.
+        returning: column whose value the result contains, or None.
+    """
+    connection = session.connection()
+    statement = _compile_insert(connection.dialect, table, tuple(sorted(values)), returning)
+    return connection.execute(statement, dict(values))  # type: ignore[call-overload,no-any-return] # compiled
+
+
+@lru_cache(maxsize=64)
+def _compile_insert(
+    dialect: Dialect, table: Table, names: tuple[str, ...], returning: str | None
+) -> Compiled:
+    statement = _build_insert(dialect.name, table)
+    if returning is not None:
+        return statement.returning(table.c[returning]).compile(
+            dialect=dialect, column_keys=list(names)
+        )
+    return statement.compile(dialect=dialect, column_keys=list(names))
+
+
 def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[Conversation, bool]:
     """Return the conversation with the account and key of *row*, and whether it was created.
 
@@ -62,7 +94,7 @@ def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[C
     if found is not None:
         return found, False
     conversation_id = new_id("conv")
-    columns = {"id": conversation_id, **row}
+    columns = seal_row(session, Conversation, row["tenant_id"], {"id": conversation_id, **row})
     session.execute(insert_ignoring_conflicts(session, Conversation).values(columns))
     created = session.scalars(query).one()
     return created, created.id == conversation_id
@@ -178,6 +210,14 @@ def update_conversation(session: Session, conversation_id: str, **values: Any) -
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+
+
+def seal_title(session: Session, conversation: Conversation, title: str) -> dict[str, Any]:
+    """Return the columns that set the title, which is encrypted if encryption is on."""
+    row = {"id": conversation.id, "title": title}
+    columns = seal_row(session, Conversation, conversation.tenant_id, row)
+    del columns["id"]
+    return columns
 
 
 def delete_conversation(session: Session, conversation_id: str) -> None:
@@ -303,18 +343,6 @@ def list_participants(session: Session, conversation_id: str) -> Sequence[Partic
         .where(Participant.conversation_id == conversation_id)
         .order_by(Participant.joined_at, Participant.actor)
     ).all()
-
-
-def get_read_positions(
-    session: Session, conversation_ids: Sequence[str], actor: str
-) -> dict[str, int]:
-    """Return how far *actor* has read, by conversation."""
-    rows = session.execute(
-        select(Participant.conversation_id, Participant.read_seq).where(
-            Participant.conversation_id.in_(conversation_ids), Participant.actor == actor
-        )
-    )
-    return dict(rows.tuples().all())
 
 
 def list_changed_participants(

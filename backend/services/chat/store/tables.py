@@ -2,6 +2,7 @@
 
 Every table has the tenant of its rows, for row-level security. Ids are made by `new_id`. People and
 programs are named by actors (`model.py`): `user:ID`, `contact:ID`, `agent`, `account:ID`.
+`data_key_id` is the data key with which columns of a row are encrypted (`sealed_columns.py`).
 """
 
 from datetime import date, datetime
@@ -115,7 +116,19 @@ class Conversation(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "key"),
         Index("ix_chat_conversations_owner", "tenant_id", "owner_id", "updated_at", "id"),
-        Index("ix_chat_conversations_tenant", "tenant_id", "updated_at", "id"),
+        # With the columns of the filters, which are compared before a row is read.
+        Index(
+            "ix_chat_conversations_tenant",
+            "tenant_id",
+            "updated_at",
+            "id",
+            "status",
+            "mode",
+            "channel",
+            "account_id",
+            "assignee_id",
+        ),
+        Index("ix_chat_conversations_assignee", "tenant_id", "assignee_id", "updated_at", "id"),
         Index("ix_chat_conversations_status", "tenant_id", "status", "updated_at", "id"),
         Index("ix_chat_conversations_created", "tenant_id", "created_at"),
         Index("ix_chat_conversations_due", "answer_due_at"),
@@ -130,7 +143,7 @@ class Conversation(Base):
     is_group: Mapped[bool] = mapped_column(default=False)
     owner_id: Mapped[str | None] = mapped_column(String(64))
     contact_id: Mapped[str | None] = mapped_column(ForeignKey(_CONTACT, ondelete="SET NULL"))
-    title: Mapped[str] = mapped_column(String(200), default="")
+    title: Mapped[str] = mapped_column(Text, default="")
     status: Mapped[str] = mapped_column(String(16), default="open")
     mode: Mapped[str] = mapped_column(String(16), default="bot")
     mode_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -152,6 +165,7 @@ class Conversation(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Participant(Base):
@@ -219,6 +233,7 @@ class Message(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Revision(Base):
@@ -235,6 +250,7 @@ class Revision(Base):
     message_id: Mapped[str] = mapped_column(ForeignKey(_MESSAGE, ondelete="CASCADE"))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
     replaced_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Attachment(Base):
@@ -249,6 +265,7 @@ class Attachment(Base):
         UniqueConstraint("message_id", "position"),
         Index("ix_chat_attachments_due", "state", "next_attempt_at"),
         Index("ix_chat_attachments_conversation", "conversation_id"),
+        Index("ix_chat_attachments_blob", "blob"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -270,6 +287,33 @@ class Attachment(Base):
     lease_holder: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Upload(Base):
+    """A file that a colleague has uploaded for a message of a conversation.
+
+    It becomes an attachment when the message is posted, and is deleted at `expires_at` otherwise.
+    """
+
+    __tablename__ = "chat_uploads"
+    __table_args__ = (
+        Index("ix_chat_uploads_conversation", "conversation_id"),
+        Index("ix_chat_uploads_user", "tenant_id", "user_id"),
+        Index("ix_chat_uploads_expiry", "expires_at"),
+        Index("ix_chat_uploads_blob", "blob"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(_CONVERSATION, ondelete="CASCADE"))
+    user_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    mime: Mapped[str] = mapped_column(String(100))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Reaction(Base):
@@ -374,6 +418,7 @@ class Delivery(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Template(Base):

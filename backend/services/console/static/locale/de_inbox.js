@@ -127,6 +127,8 @@ export default {
   noteHint: "Notizen sieht nur Ihr Team.",
   answerClaims: "Mit Ihrer Antwort übernehmen Sie die Unterhaltung. Der Agent antwortet dann nicht mehr.",
   agentWritesHint: "Der Agent schreibt gerade. Wenn Sie antworten, wird seine Antwort nicht gesendet.",
+  attachToAnswer: "Dateien anhängen",
+  tooManyFiles: "Eine Nachricht hat höchstens zehn Dateien. Die übrigen wurden nicht hinzugefügt.",
   enterSends: "Enter sendet",
   readOnlyInbox: "Sie können diese Unterhaltung lesen. Antworten brauchen die Berechtigung chat:reply.",
   windowClosedTitle: "Jetzt sind nur Vorlagen möglich",

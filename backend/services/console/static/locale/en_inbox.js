@@ -127,6 +127,8 @@ export default {
   noteHint: "Only your team sees notes.",
   answerClaims: "If you answer, you claim the conversation, and the agent stops answering.",
   agentWritesHint: "The agent is writing. If you send an answer, the agent's is not sent.",
+  attachToAnswer: "Attach files",
+  tooManyFiles: "A message has at most ten files. The others were not added.",
   enterSends: "Enter sends",
   readOnlyInbox: "You can read this conversation. Answers need the permission chat:reply.",
   windowClosedTitle: "Only templates can be sent now",

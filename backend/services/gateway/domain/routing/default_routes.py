@@ -24,6 +24,9 @@ _MAX_REALTIME_CONNECTIONS = 20_000
 _WEBHOOK_BYTES = 4 * MEBIBYTE
 _VISITOR_BYTES = 64 * 1024
 
+# The chat service accepts files of 25 MB.
+_CHAT_FILE_BYTES = 25_000_000
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -91,11 +94,21 @@ def default_routes(
                     "/metrics",
                     "/api-keys/exchange",
                     "/internal/audit-events",
+                    "/internal/clerk/exchange",
                     "/internal/delegations",
                 ),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,
+            )
+            # The service verifies the signature. Clerk sends all webhooks from few addresses.
+            yield replace(
+                route,
+                name="clerk-webhook",
+                prefix="/auth/clerk/webhook",
+                onto="/clerk/webhook",
+                public=("/clerk/webhook",),
+                limits=(RateLimitRule("webhook", limits.webhook, "path"),),
             )
         elif name == "rag":
             route = replace(
@@ -125,6 +138,8 @@ def default_routes(
                 # The service verifies the signed links of files.
                 public=(*DEFAULT_PUBLIC_PATHS, "/media/*"),
                 closed=("/metrics", "/webhook/*"),
+                # Files of colleagues; the service limits each of its routes.
+                body_limit=_CHAT_FILE_BYTES + _FORM_BYTES,
             )
             yield from _chat_routes(route, limits)
         elif name == "realtime":
