@@ -36,7 +36,6 @@ PackageQuery = Select[tuple[PackageRow]]
 # Rows of an index that are counted to choose one, and how many may be sorted for a page.
 _MAX_COUNTED: Final = 20_000
 _MAX_SORTED: Final = 2_000
-_MAX_HITS_SORTED: Final = 5_000
 _SORT_INDEX: Final = "index of the sort column"
 _ETA_INDEX: Final = "ix_packages_eta"
 _TAG_INDEX: Final = "ix_package_tags_tag"
@@ -89,10 +88,6 @@ def select_page(
     query = select_matching(session, tenant_id, conditions, index)
     if index not in (None, _SORT_INDEX) and sort.name != "created_at":
         column = _without_index(column)
-    if not is_sqlite and conditions.words and _has_few_hits(session, tenant_id, conditions.words):
-        # PostgreSQL would read packages in the order of the list until enough have the words.
-        unordered = column.op("+")(sa.literal_column("interval '0'"))
-        column = sa.type_coerce(unordered, column.type)
     if conditions.tag and sort.name == "created_at" and index in (None, _TAG_INDEX):
         # The index of tags has this order.
         column, row_id = PackageTag.created_at.expression, PackageTag.package_id.expression
@@ -216,17 +211,6 @@ def _count_hits(session: Session, words: Sequence[str]) -> int:
     """Return the number of packages that the search index finds, at most _MAX_COUNTED."""
     values = {"words": _build_match(words), "count": _MAX_COUNTED}
     return session.scalar(_HIT_COUNT, values) or 0
-
-
-def _has_few_hits(session: Session, tenant_id: str, words: Sequence[str]) -> bool:
-    """Return whether fewer packages than _MAX_HITS_SORTED have the words, on PostgreSQL."""
-    hits = (
-        select(sa.literal(1))
-        .where(PackageRow.tenant_id == tenant_id, _has_words(session, words, None))
-        .limit(_MAX_HITS_SORTED)
-        .subquery()
-    )
-    return (session.scalar(select(func.count()).select_from(hits)) or 0) < _MAX_HITS_SORTED
 
 
 def _is_always_null(conditions: PackageFilter, sort: Sort) -> bool:
