@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.catalog import get_service
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
 
@@ -18,6 +19,7 @@ class Settings:
         public_url: address of the gateway as providers see it, for signatures and media links.
         private_hosts: hosts of providers at private addresses. Base URLs of accounts may name
             them; without one, only public addresses are called.
+        encryption: the master key of encryption at rest.
         metrics_tenants: number of tenants with metrics of their own.
         mongodb_variables: names of MongoDB variables that are set. They have no effect.
     """
@@ -35,6 +37,7 @@ class Settings:
     response_cache_lifetime: timedelta
     mongodb_variables: tuple[str, ...]
     metrics_tenants: int = 20
+    encryption: EncryptionSettings = NO_ENCRYPTION
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -62,6 +65,7 @@ class Settings:
                 )
                 if value is not None
             ),
+            encryption=EncryptionSettings.from_env(env),
             metrics_tenants=env.number("CHAT_METRICS_TENANTS", 20, min_value=0),
         )
 

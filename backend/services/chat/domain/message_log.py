@@ -357,13 +357,16 @@ class MessageLog:
         had_mode = conversation.mode
         now = self._now()
         record_milestones(session, conversation, changed, now)
+        columns = dict(changed)
+        if "title" in changed:
+            columns |= store.seal_title(session, conversation, changed["title"])
         position = store.advance(
             session,
             conversation.id,
             now,
             new_message=False,
             changed_seq=Conversation.change_seq + 1,
-            **changed,
+            **columns,
         )
         session.refresh(conversation)
         description: dict[str, Any] = {

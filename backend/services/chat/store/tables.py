@@ -2,6 +2,7 @@
 
 Every table has the tenant of its rows, for row-level security. Ids are made by `new_id`. People and
 programs are named by actors (`model.py`): `user:ID`, `contact:ID`, `agent`, `account:ID`.
+`data_key_id` is the data key with which columns of a row are encrypted (`sealed_columns.py`).
 """
 
 from datetime import date, datetime
@@ -142,7 +143,7 @@ class Conversation(Base):
     is_group: Mapped[bool] = mapped_column(default=False)
     owner_id: Mapped[str | None] = mapped_column(String(64))
     contact_id: Mapped[str | None] = mapped_column(ForeignKey(_CONTACT, ondelete="SET NULL"))
-    title: Mapped[str] = mapped_column(String(200), default="")
+    title: Mapped[str] = mapped_column(Text, default="")
     status: Mapped[str] = mapped_column(String(16), default="open")
     mode: Mapped[str] = mapped_column(String(16), default="bot")
     mode_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -164,6 +165,7 @@ class Conversation(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Participant(Base):
@@ -231,6 +233,7 @@ class Message(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Revision(Base):
@@ -247,6 +250,7 @@ class Revision(Base):
     message_id: Mapped[str] = mapped_column(ForeignKey(_MESSAGE, ondelete="CASCADE"))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
     replaced_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Attachment(Base):
@@ -414,6 +418,7 @@ class Delivery(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Template(Base):
