@@ -113,6 +113,8 @@ def answer_preflight() -> Response | None:
 def add_cors_headers(response: Response) -> Response:
     """Let the pages of the account's sites read the response, and frames in a sandbox."""
     response.vary.add("Origin")
+    # The responses contain a token or messages.
+    response.headers["Cache-Control"] = "no-store"
     origin = _find_allowed_origin()
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
