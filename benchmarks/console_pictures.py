@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from benchmarks.console import VerbatimModel
 from benchmarks.console_inbox_pictures import take_inbox_pictures
 from benchmarks.console_package_pictures import take_package_pictures
+from benchmarks.console_widget_pictures import take_widget_pictures
 from benchmarks.pictures import BROWSER, take_screenshot, write_picture
 from tests.services.agent.fakes import Reply, ScriptedModel, run_server
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
@@ -58,7 +59,7 @@ def main() -> None:
     with _start() as (suite, model, browser):
         for name, picture in _take_pictures(suite, model, browser):
             write_picture(picture, folder / f"{name}.png")
-        for take_pictures in (take_inbox_pictures, take_package_pictures):
+        for take_pictures in (take_inbox_pictures, take_package_pictures, take_widget_pictures):
             for name, picture in take_pictures(browser):
                 write_picture(picture, folder / f"{name}.png")
     total = sum(file.stat().st_size for file in folder.glob("*.png"))

@@ -136,14 +136,16 @@ class Operation:
 
     def create_body(self) -> dict[str, Any]:
         """Return the arguments of `requests` that send the example body."""
-        for media_type, content in self.document.get("requestBody", {}).get("content", {}).items():
+        for media_type, body in self.document.get("requestBody", {}).get("content", {}).items():
             if media_type == "application/json":
-                return {"json": content["example"]}
+                return {"json": body["example"]}
             if media_type != "multipart/form-data":
                 headers = {"Content-Type": media_type}
-                return {"data": content["example"], "headers": headers}
-            fields = dict(content["example"])
-            files = [("file", ("example.txt", text)) for text in fields.pop("file")]
+                return {"data": body["example"], "headers": headers}
+            fields = dict(body["example"])
+            content = fields.pop("file")
+            texts = [content] if isinstance(content, str) else content
+            files = [("file", ("example.txt", text)) for text in texts]
             return {"files": files, "data": fields}
         return {}
 

@@ -17,8 +17,6 @@ from typing import Any, Final
 from sqlalchemy import event
 from sqlalchemy.orm import Session, object_session
 from sqlalchemy.orm.attributes import (
-    PASSIVE_NO_INITIALIZE,
-    get_history,
     instance_state,
     set_committed_value,
 )
@@ -200,10 +198,7 @@ class SealedColumns:
         return f"{self.table}.{name}:{row_id}"
 
     def _has_changes(self, target: Any) -> bool:
-        return any(
-            get_history(target, name, passive=PASSIVE_NO_INITIALIZE).has_changes()
-            for name in self.names
-        )
+        return any(instance_state(target).attrs[name].history.has_changes() for name in self.names)
 
 
 def open_encryption(

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.chassis.data_encryption.columns import KEY_COLUMN, open_encryption
-from backend.chassis.data_encryption.data_keys import DamagedValue, DataKeys
+from backend.chassis.data_encryption.data_keys import DataKeys
 from backend.chassis.data_encryption.files import (
     FileEncryption,
     FileKeys,
@@ -25,6 +25,7 @@ from backend.chassis.data_encryption.files import (
     read_key_id,
 )
 from backend.chassis.data_encryption.sealed_data import SealedData, SealedFolder, SealedTable
+from backend.chassis.encryption import DamagedValue
 
 _BATCH_ROWS: Final = 100
 # Other writers of SQLite find the lock free in the pauses.
@@ -184,7 +185,8 @@ class Reencryption:
             started_at = monotonic()
             with self._database.write() as session:
                 batch_query = query if last is None else query.where(key > last)
-                batch = session.execute(batch_query.with_for_update(of=rows)).mappings().all()
+                locked = session.execute(batch_query.with_for_update(of=rows))
+                batch = [row._asdict() for row in locked]
                 for row in batch:
                     try:
                         values = convert(session, table, row)

@@ -17,6 +17,7 @@ from tests.services.gateway.data_paths import (
     get_received_headers,
     serve_flask,
 )
+from tests.services.gateway.edge.handlers.test_websocket_tunnel import UPGRADE
 
 PROBLEM = {
     "status": 401,
@@ -235,6 +236,17 @@ def test_service_that_verifies_callers_itself_receives_our_token(client, auth, c
         received = get_received_headers(response)
         assert received["authorization"] == f"Bearer {auth.response['access_token']}"
     assert len(auth.tokens) == 1
+
+
+@pytest.mark.parametrize("path", ["/agent/socket", "/ws/socket"])
+def test_websocket_is_opened_with_our_token(app_for, auth, clerk, echo, path):
+    app = app_for(CLERK_PUBLISHABLE_KEY=PUBLISHABLE_KEY, AUTH_SERVICE_URL=auth.url)
+    with RunningEdge(app) as edge, RawClient(edge.port) as client:
+        response = client.request("GET", path, bearer(clerk.sign()), *UPGRADE)
+
+    assert response.status == 101
+    received = {name.lower(): value for name, value in echo.requests[-1]["headers"]}
+    assert received["authorization"] == f"Bearer {auth.response['access_token']}"
 
 
 def test_rejected_token_does_not_close_public_paths(client, auth, clerk):

@@ -101,7 +101,7 @@ def take_account_id(_endpoint: str | None, values: dict[str, Any] | None) -> Non
 def answer_preflight() -> Response | None:
     """Find the account of the request, and answer a preflight request."""
     g.web_account = use(VisitorSessions).find_account(g.account_id)
-    if request.method != "OPTIONS":
+    if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None
     response = Response(status=204)
     if _find_allowed_origin() is not None:

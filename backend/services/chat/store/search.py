@@ -57,13 +57,15 @@ def search_messages(
     query = (
         select(Message, Conversation)
         .join(Conversation, Conversation.id == Message.conversation_id)
-        .where(Message.tenant_id == tenant_id, Message.deleted_at.is_(None))
+        .where(Message.deleted_at.is_(None))
     )
     if owner_id is not None:
-        query = query.where(Conversation.owner_id == owner_id, Message.is_internal.is_(False))
+        query = query.where(Message.is_internal.is_(False))
         ids = _list_few_conversations(session, tenant_id, owner_id)
         if ids is not None:
             return _load(session, _match_owned(query, ids, forms, limit, before))
+        query = query.where(Conversation.owner_id == owner_id)
+    query = query.where(Message.tenant_id == tenant_id)
     if session.get_bind().dialect.name == "postgresql":
         numbers = session.scalars(
             select(_find_numbers(forms, before=before, limit=limit, owner_id=owner_id))
@@ -98,7 +100,11 @@ def select_conversations_with(
 def _list_few_conversations(
     session: Session, tenant_id: str, owner_id: str
 ) -> Sequence[str] | None:
-    """Return the ids of the user's conversations, or None if they have many messages."""
+    """Return the ids of the user's conversations, or None if they have many messages.
+
+    The query of messages names them instead of tenant and owner: SQLite would read the messages of
+    the tenant.
+    """
     rows = session.execute(
         select(Conversation.id, Conversation.last_seq)
         .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)

@@ -90,7 +90,7 @@ def get_visible_chunks(
         *columns, data_key_id = row
         if data_key_id is not None:
             try:
-                opened = open_row(session, ChunkRow, row._mapping)
+                opened = open_row(session, ChunkRow, row._asdict())
             except DamagedValue as error:
                 _log.error("a chunk is damaged", extra={"context": str(error)})
                 continue
@@ -178,7 +178,7 @@ def list_titled_chunks(
         .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
         .order_by(ChunkRow.ordinal)
     )
-    rows = (open_row(session, ChunkRow, row._mapping) for row in session.execute(query))
+    rows = (open_row(session, ChunkRow, row._asdict()) for row in session.execute(query))
     return [(row["title"], row["section"], row["text"], row["table_header"]) for row in rows]
 
 

@@ -154,9 +154,9 @@ def _check_score(value: object) -> float | None:
         raise MetricFailed(_shorten_line(value.text))
     if value is None:
         return None
-    # NaN is not between 0 and 1.
-    if isinstance(value, Real) and 0 <= value <= 1:
-        return float(value)
+    score = float(value) if isinstance(value, Real) else -1.0
+    if 0 <= score <= 1:  # NaN is not
+        return score
     raise MetricFailed(_shorten_line(f"{value!r} is not a number between 0 and 1"))
 
 

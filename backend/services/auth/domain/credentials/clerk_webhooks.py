@@ -111,6 +111,9 @@ class ClerkWebhookService:
 
         Each can be applied repeatedly, and in any order.
 
+        Args:
+            headers: the headers by lower-case name.
+
         Raises:
             ResourceNotFound: no secret is configured.
             InvalidWebhookSignature: it was not signed with the secret in the last five minutes.

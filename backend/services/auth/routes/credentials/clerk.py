@@ -101,7 +101,8 @@ def receive_webhook() -> None:
             "Body too large",
             f"The body may have at most {_MAX_WEBHOOK_BYTES} bytes.",
         )
-    webhooks.receive_webhook(request.headers, body, get_request_origin())
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    webhooks.receive_webhook(headers, body, get_request_origin())
 
 
 @clerk.after_request

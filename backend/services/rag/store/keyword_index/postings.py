@@ -179,7 +179,7 @@ def iterate_postings(
     queries = [query] if document_ids is None else map(query.where, id_conditions(document_ids))
     for batch in queries:
         for row in session.execute(batch):
-            yield _open_postings(session, row._mapping)
+            yield _open_postings(session, row._asdict())
 
 
 def _open_postings(session: Session, row: Mapping[str, Any]) -> Postings:
