@@ -1,10 +1,11 @@
 """Settings of the chat service and its worker, read from the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from backend.ai.speech.settings import SpeechSettings
 from backend.chassis.catalog import get_service
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
@@ -19,6 +20,7 @@ class Settings:
         private_hosts: hosts of providers at private addresses. Base URLs of accounts may name
             them; without one, only public addresses are called.
         metrics_tenants: number of tenants with metrics of their own.
+        speech: engines of voice messages, calls and `/v1/audio`.
         mongodb_variables: names of MongoDB variables that are set. They have no effect.
     """
 
@@ -35,6 +37,7 @@ class Settings:
     response_cache_lifetime: timedelta
     mongodb_variables: tuple[str, ...]
     metrics_tenants: int = 20
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -63,6 +66,7 @@ class Settings:
                 if value is not None
             ),
             metrics_tenants=env.number("CHAT_METRICS_TENANTS", 20, min_value=0),
+            speech=SpeechSettings.from_env(env, common.data_dir),
         )
 
     @property
