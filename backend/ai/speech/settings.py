@@ -61,11 +61,9 @@ class SpeechSettings:
         )
 
 
-def _read_engine(env: Env, name: str, engine: _Engine) -> Literal["off"] | _Engine | SpeechServer:
+def _read_engine(env: Env, name: str, engine: str) -> str | SpeechServer:
     text = env.text(name, "off")
-    if text == engine:
-        return engine
-    return "off" if text == "off" else _parse_server(env, name, text, engine)
+    return text if text in ("off", engine) else _parse_server(env, name, text, engine)
 
 
 def _parse_server(env: Env, name: str, text: str, engine: str) -> SpeechServer:
