@@ -35,7 +35,9 @@ VERBS = {
         "Predict",
         "Process",
         "Record",
+        "Speak",
         "Split",
+        "Transcribe",
     ),
     *(
         "Create",

@@ -38,6 +38,8 @@ _QUEUE_SECONDS: Final = 20.0
 
 ESPEAK_PROGRAMS: Final = ("espeak-ng", "espeak")
 _WORDS_PER_MINUTE: Final = 165
+_MIN_WORDS: Final = 80
+_MAX_WORDS: Final = 450
 _VOICE: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9-]{2,12})?(\+[a-z0-9]{1,10})?")
 # OpenAI's clients always name a voice. These stand for one that fits the language.
 _OPENAI_VOICES: Final = (
@@ -131,7 +133,7 @@ class EspeakSynthesizer:
                     "-v",
                     voice,
                     "-s",
-                    str(round(_WORDS_PER_MINUTE * request.speed)),
+                    str(min(_MAX_WORDS, max(_MIN_WORDS, round(_WORDS_PER_MINUTE * request.speed)))),
                 ],
                 request.text.encode(),
                 max_memory_bytes=_SPEECH_MEMORY,

@@ -37,10 +37,13 @@ from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService, TenantStats, UserStatsService
 from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
+from backend.services.chat.domain.voice.calls import CallService
+from backend.services.chat.domain.voice.speech import SpeechService
 from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.job_loop import check_worker
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.routes.accounts import accounts
+from backend.services.chat.routes.audio import audio
 from backend.services.chat.routes.contacts import contacts
 from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
@@ -119,6 +122,7 @@ def create_app(
             message_log,
             now,
         ),
+        CallService(database.across_tenants(), message_log, components.board),
         ContactService(database, now),
         ConversationService(database, message_log, now),
         delivery_service,
@@ -128,6 +132,7 @@ def create_app(
         MessageService(database, message_log, now),
         RetentionService(database, audit, now),
         SearchService(database),
+        SpeechService(components.transcriber, components.synthesizer),
         StatsService(database, now),
         TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
         UserStatsService(database, now),
@@ -153,6 +158,7 @@ def create_app(
         templates,
         media,
         webhooks,
+        audio,
     ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)

@@ -51,7 +51,9 @@ def worker(app):
 
     def run(*names):
         chosen = [job for job in jobs if not names or job.name in names]
-        while any([job.run_once() for job in chosen]):
-            pass
+        while True:
+            results = [job.run_once() for job in chosen]
+            if not any(results):
+                return
 
     return run

@@ -23,6 +23,9 @@ _MAX_REALTIME_CONNECTIONS = 20_000
 # A provider sends all messages of an account from few addresses.
 _WEBHOOK_BYTES = 4 * MEBIBYTE
 
+# Limit of OpenAI's API for a recording.
+_RECORDING_BYTES = 25 * MEBIBYTE
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -166,7 +169,7 @@ def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
 
 
 def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
-    """Yield the routes of webhooks, which the service verifies, and of version 2 of the API."""
+    """Yield the routes of webhooks, which the service verifies, of audio, and of version 2."""
     yield replace(
         route,
         name="webhook",
@@ -180,6 +183,15 @@ def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
         timeout=15.0,
         long_timeout=0.0,
         long_paths=(),
+    )
+    yield replace(
+        route,
+        name="audio",
+        prefix="/v1/audio",
+        onto="/v1/audio",
+        public=(),
+        long_paths=("/v1/audio/transcriptions", "/v1/audio/speech"),
+        body_limit=_RECORDING_BYTES + _FORM_BYTES,
     )
     for part in ("message", "conversations"):
         prefix = f"/api/v2/chat/{part}"
