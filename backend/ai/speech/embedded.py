@@ -141,9 +141,11 @@ class EspeakSynthesizer:
                 max_output_bytes=MAX_AUDIO_BYTES,
             )
         except ProcessFailed as error:
+            if error.exit_status == 1:
+                raise SpeechFailed("unsupported_voice", f"espeak has no voice {voice}.") from error
             raise SpeechFailed("speech_failed", "espeak cannot speak the text.") from error
         if len(wav) <= _WAV_HEADER_BYTES or wav[:4] != b"RIFF":
-            raise SpeechFailed("unsupported_voice", f"espeak has no voice {voice}.")
+            raise SpeechFailed("speech_failed", "espeak has written no speech.")
         wav = _repair_header(wav)
         return wav if request.audio_format == "wav" else _encode(wav, request.audio_format)
 

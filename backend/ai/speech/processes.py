@@ -18,7 +18,14 @@ _END_SECONDS: Final = 10.0
 
 
 class ProcessFailed(Exception):
-    """The process exceeded a limit, was killed or cannot be started."""
+    """The process exceeded a limit, was killed, failed or cannot be started.
+
+    *exit_status* is negative if a signal ended it.
+    """
+
+    def __init__(self, reason: str, exit_status: int | None = None) -> None:
+        super().__init__(reason)
+        self.exit_status = exit_status
 
 
 def run_process(
@@ -63,7 +70,7 @@ def run_process(
         if len(output) > max_output_bytes:
             raise ProcessFailed("the output is too large")
         if process.wait(_END_SECONDS) != 0:
-            raise ProcessFailed(f"exit status {process.returncode}")
+            raise ProcessFailed("the process failed", process.returncode)
     except subprocess.TimeoutExpired as error:
         raise ProcessFailed("the process does not end") from error
     finally:

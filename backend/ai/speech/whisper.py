@@ -29,6 +29,7 @@ from backend.ai.speech.spectrogram import (
 _BEAM: Final = 2
 _FALLBACK_BEAM: Final = 5
 _MAX_TOKENS: Final = 224
+_LIMIT_MARGIN: Final = 8
 _CUT_SAMPLES: Final = 5 * SAMPLE_RATE
 _QUIET_SAMPLES: Final = SAMPLE_RATE // 10
 _MIN_SAMPLES: Final = SAMPLE_RATE // 10
@@ -100,17 +101,18 @@ class WhisperModel:
                 "<|notimestamps|>",
             )
         ]
-        text, score, no_speech = self._generate(encoded, prompt, _BEAM, 0)
-        if _is_repetitive(text):
-            text, score, no_speech = self._generate(encoded, prompt, _FALLBACK_BEAM, 3)
+        text, score, no_speech, count = self._generate(encoded, prompt, _BEAM, 0)
+        # Speakers repeat themselves too, but not up to the limit.
+        if count >= _MAX_TOKENS - _LIMIT_MARGIN and _is_repetitive(text):
+            text, score, no_speech, _ = self._generate(encoded, prompt, _FALLBACK_BEAM, 3)
         min_score = _MIN_NOISY_SCORE if no_speech > _NO_SPEECH_PROBABILITY else _MIN_SCORE
         has_words = any(character.isalnum() for character in text)
         return text if has_words and score >= min_score else ""
 
     def _generate(
         self, encoded: Any, prompt: Sequence[int], beam: int, max_repeated_words: int
-    ) -> tuple[str, float, float]:
-        """Return the text, the mean logarithm of its probability, and that of no speech."""
+    ) -> tuple[str, float, float, int]:
+        """Return the text, the mean of its log-probabilities, P(no speech), the token count."""
         result = self._model.generate(
             encoded,
             [prompt],
@@ -120,7 +122,8 @@ class WhisperModel:
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
-        return self._to_text(result.sequences_ids[0]), result.scores[0], result.no_speech_prob
+        ids = result.sequences_ids[0]
+        return self._to_text(ids), result.scores[0], result.no_speech_prob, len(ids)
 
     def _to_text(self, ids: Sequence[int]) -> str:
         characters = "".join(self._tokens[number] for number in ids if number < self._first_special)
