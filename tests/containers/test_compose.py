@@ -23,7 +23,8 @@ pytestmark = [
         reason="Podman is installed and run by root on Debian",
     ),
 ]
-OURS = ("gateway", "auth", "agent", "rag", "admin", "rag-worker", "chroma")
+SERVICES = ("gateway", "auth", "agent", "rag", "chat", "admin", "realtime", "packages", "console")
+OURS = (*SERVICES, "rag-worker", "chat-worker", "chroma")
 IMAGES = {
     "python": "docker.io/library/python:3.11-slim-bookworm",
     "postgres": "docker.io/library/postgres:17-bookworm",
@@ -98,6 +99,18 @@ def test_document_is_processed_and_cited(send):
     assert "Christopher Latham Sholes" in answer["response"]
     assert answer["citations"][0]["document_id"] == document["id"]
     assert answer["citations"][0]["page"] == 1
+
+
+def test_chat_packages_and_console_answer(suite, send):
+    message = {"channel": "web", "content": "Who patented the typewriter in 1868?"}
+    sent = send("POST", "/chat/message?wait=30", json=message)
+    created = send("POST", "/packages", json={"tracking_number": "1Z999AA10123456784"})
+    page = urllib3.request("GET", suite.url + "/console/", timeout=30)
+
+    assert sent["status"] == "answered"
+    assert "Christopher Latham Sholes" in sent["answer"]["content"]["text"]
+    assert created["carrier"] == "ups"
+    assert page.status == 200
 
 
 def test_every_container_is_healthy_and_unprivileged(suite):

@@ -76,13 +76,13 @@ def receiver():
 
 class Clock:
     def __init__(self):
-        self.offset = timedelta()
+        self.time = datetime.now(UTC)
 
     def __call__(self):
-        return datetime.now(UTC) + self.offset
+        return self.time
 
     def advance(self, **time):
-        self.offset += timedelta(**time)
+        self.time += timedelta(**time)
 
 
 @pytest.fixture

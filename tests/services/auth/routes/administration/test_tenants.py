@@ -1,5 +1,6 @@
 """Administration of tenants and their members."""
 
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -210,11 +211,12 @@ def test_lists_of_members_execute_the_same_number_of_statements_for_more_members
 
 @contextmanager
 def count_statements():
-    """Collect the SQL statements that are executed."""
-    statements = []
+    """Collect the SQL statements that this thread executes."""
+    statements, thread = [], threading.get_ident()
 
     def add_statement(_connection, _cursor, statement, *_):
-        statements.append(statement)
+        if threading.get_ident() == thread:
+            statements.append(statement)
 
     event.listen(Engine, "before_cursor_execute", add_statement)
     try:
