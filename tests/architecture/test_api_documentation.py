@@ -35,7 +35,6 @@ VERBS = {
         "Predict",
         "Process",
         "Record",
-        "Speak",
         "Split",
         "Transcribe",
     ),

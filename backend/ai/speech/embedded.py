@@ -104,7 +104,7 @@ def _read_transcript(fields: dict[str, object]) -> Transcript:
 
 
 class EspeakSynthesizer:
-    """Speaks with the program espeak-ng, or espeak. It is only run as a process (licence GPL)."""
+    """Synthesizes speech with the program espeak-ng, or espeak, whose licence is GPL."""
 
     @property
     def formats(self) -> Sequence[AudioFormat]:
@@ -143,7 +143,7 @@ class EspeakSynthesizer:
         except ProcessFailed as error:
             if error.exit_status == 1:
                 raise SpeechFailed("unsupported_voice", f"espeak has no voice {voice}.") from error
-            raise SpeechFailed("speech_failed", "espeak cannot speak the text.") from error
+            raise SpeechFailed("speech_failed", "espeak cannot convert the text.") from error
         if len(wav) <= _WAV_HEADER_BYTES or wav[:4] != b"RIFF":
             raise SpeechFailed("speech_failed", "espeak has written no speech.")
         wav = _repair_header(wav)

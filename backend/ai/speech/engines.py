@@ -1,4 +1,4 @@
-"""What engines of speech recognition and speech output take and return, and their failures."""
+"""Interfaces of the engines of speech recognition and synthesis, their values and failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MEDIA_TYPES: Final[dict[AudioFormat, str]] = {
 MAX_AUDIO_BYTES: Final = 25 * 1024 * 1024
 """Size of a file that is transcribed, and of speech that is written."""
 MAX_SPEECH_CHARACTERS: Final = 4096
-"""Length of a text that is spoken in one request."""
+"""Length of a text that is converted in one request."""
 READABLE_FORMATS: Final = "WAV, FLAC, MP3, AIFF, and Ogg with Opus or Vorbis"
 """The formats that the embedded engine decodes."""
 
@@ -54,7 +54,7 @@ class Transcript:
     """The text of a recording.
 
     Attributes:
-        text: empty if nobody speaks.
+        text: empty without speech.
         language: ISO 639-1 code, or "" if the engine does not say.
         seconds: length of the recording.
     """
@@ -67,7 +67,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """A text that is spoken.
+    """A text that is converted to speech.
 
     Attributes:
         voice: name of a voice of the engine; "" for one that fits the language.
@@ -103,14 +103,14 @@ class Transcriber(Protocol):
 
 
 class Synthesizer(Protocol):
-    """Speaks texts."""
+    """Converts texts to speech."""
 
     @property
     def formats(self) -> Sequence[AudioFormat]:
         """The formats that the engine writes."""
 
     def synthesize(self, request: SpeechRequest, timeout_seconds: float) -> bytes:
-        """Return the spoken text as a file, at most MAX_AUDIO_BYTES.
+        """Return the text as speech in a file, at most MAX_AUDIO_BYTES.
 
         Raises:
             SpeechFailed: the format or the voice is not supported, or the engine failed.

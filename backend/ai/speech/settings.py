@@ -51,8 +51,10 @@ class SpeechSettings:
     def from_env(cls, env: Env, data_dir: Path) -> Self:
         """Read VOICE_STT, VOICE_TTS, their keys and the limits. Raises SettingsError."""
         return cls(
-            recognition=_read_engine(env, "VOICE_STT", "embedded"),
-            output=_read_engine(env, "VOICE_TTS", "espeak"),
+            recognition=_read_engine(
+                env, "VOICE_STT", "embedded", env.optional("VOICE_STT_API_KEY")
+            ),
+            output=_read_engine(env, "VOICE_TTS", "espeak", env.optional("VOICE_TTS_API_KEY")),
             max_seconds=_read_limit(
                 env, "VOICE_MAX_SECONDS", _DEFAULT_MAX_SECONDS, _HIGHEST_MAX_SECONDS
             ),
@@ -61,12 +63,12 @@ class SpeechSettings:
         )
 
 
-def _read_engine(env: Env, name: str, engine: str) -> str | SpeechServer:
+def _read_engine(env: Env, name: str, engine: str, key: str | None) -> str | SpeechServer:
     text = env.text(name, "off")
-    return text if text in ("off", engine) else _parse_server(env, name, text, engine)
+    return text if text in ("off", engine) else _parse_server(name, text, engine, key)
 
 
-def _parse_server(env: Env, name: str, text: str, engine: str) -> SpeechServer:
+def _parse_server(name: str, text: str, engine: str, key: str | None) -> SpeechServer:
     url, _, model = text.partition("#")
     problem = _find_problem(url, model)
     if problem is not None:
@@ -75,7 +77,7 @@ def _parse_server(env: Env, name: str, text: str, engine: str) -> SpeechServer:
             f"{name} {problem}. Use off, {engine}, or URL#MODEL such as "
             "https://api.openai.com/v1#whisper-1."
         )
-    return SpeechServer(url.rstrip("/"), model, env.optional(f"{name}_API_KEY"))
+    return SpeechServer(url.rstrip("/"), model, key)
 
 
 def _find_problem(url: str, model: str) -> str | None:

@@ -91,7 +91,7 @@ class WhisperModel:
         return language if language in LANGUAGES else "en"
 
     def _decode(self, encoded: Any, language: str) -> str:
-        """Return the text of a window, or "" if nobody speaks."""
+        """Return the text of a window, or "" without speech."""
         prompt = [
             self._ids[token]
             for token in (
@@ -102,7 +102,7 @@ class WhisperModel:
             )
         ]
         text, score, no_speech, count = self._generate(encoded, prompt, _BEAM, 0)
-        # Speakers repeat themselves too, but not up to the limit.
+        # Recordings contain repetitions too, but not up to the limit.
         if count >= _MAX_TOKENS - _LIMIT_MARGIN and _is_repetitive(text):
             text, score, no_speech, _ = self._generate(encoded, prompt, _FALLBACK_BEAM, 3)
         min_score = _MIN_NOISY_SCORE if no_speech > _NO_SPEECH_PROBABILITY else _MIN_SCORE

@@ -137,7 +137,7 @@ def _read_transcript(fields: Mapping[str, Any], language: str) -> Transcript:
 
 
 class ServerSynthesizer:
-    """Speaks with `POST URL/audio/speech`."""
+    """Synthesizes speech with `POST URL/audio/speech`."""
 
     def __init__(self, server: SpeechServer) -> None:
         self._client = _SpeechClient(server)

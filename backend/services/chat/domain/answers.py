@@ -105,7 +105,7 @@ class AnswerService:
     Args:
         database: sees the rows of all tenants.
         transcribes: True if answers wait for the transcription of recordings.
-        synthesizer: speaks answers of accounts that want it; None for text only.
+        synthesizer: used for accounts that want answers as speech too; None for text only.
     """
 
     def __init__(

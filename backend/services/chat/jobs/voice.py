@@ -1,4 +1,4 @@
-"""The job that transcribes recordings and speaks answers."""
+"""The job that transcribes recordings and synthesizes answers."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Jobs that transcribe recordings and speak answers."""
+"""Jobs that transcribe recordings and synthesize answers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -69,7 +69,7 @@ class TranscriptionResponse(BaseModel):
 
 
 class SpeechInput(Input):
-    """A text that is spoken.
+    """A text that is converted to speech.
 
     `model` and `instructions` have no effect: the server has one engine. `voice` is a voice of this
     engine. The names of OpenAI's voices stand for one that fits the language of the text.
@@ -133,11 +133,11 @@ def create_transcription() -> Response:
 )
 @request_example({"model": "tts-1", "input": "Your parcel arrives on Monday.", "voice": "alloy"})
 def create_speech(body: SpeechInput) -> Response:
-    """Speak a text of at most 4,096 characters."""
+    """Convert a text of at most 4,096 characters to speech."""
     service = use(SpeechService)
     audio_format = service.choose_format(body.response_format)
     with _hold_slot():
-        content = service.speak(body.input, audio_format, body.voice, body.speed)
+        content = service.synthesize(body.input, audio_format, body.voice, body.speed)
     return Response(content, mimetype=MEDIA_TYPES[audio_format])
 
 

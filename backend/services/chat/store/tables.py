@@ -273,7 +273,7 @@ class Attachment(Base):
 
 
 class VoiceJob(Base):
-    """A recording that is transcribed, or an answer that is spoken.
+    """A recording that is transcribed, or an answer that is converted to speech.
 
     `kind` is transcription or speech, `state` pending, running, done or failed. `text`, `language`
     and `seconds` are the transcript of the attachment. `message_id` is the message of the recording

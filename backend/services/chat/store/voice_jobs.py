@@ -1,4 +1,4 @@
-"""Queries on the jobs that transcribe recordings and speak answers.
+"""Queries on the jobs that transcribe recordings and synthesize answers.
 
 The caller owns the transaction.
 """

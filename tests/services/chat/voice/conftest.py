@@ -1,4 +1,4 @@
-"""Fixtures: a chat service that transcribes and speaks with stand-in servers."""
+"""Fixtures: a chat service with stand-in servers for recognition and synthesis."""
 
 from dataclasses import replace
 from urllib.parse import urlsplit

@@ -148,7 +148,7 @@ class TestWithoutEngines:
     def speech(self):
         return SpeechSettings()
 
-    def test_requests_are_told_which_setting_is_missing(self, client, ada):
+    def test_error_names_the_missing_setting(self, client, ada):
         assert "VOICE_STT" in transcribe(client, ada).json["error"]["message"]
         response = speak(client, ada)
         assert (response.status_code, response.json["error"]["code"]) == (404, "speech_off")

@@ -81,7 +81,7 @@ def get_redirect(response):
     return response.find("Redirect").text
 
 
-def read_said(response):
+def read_sentences(response):
     return [say.text for say in response.iter("Say")]
 
 
@@ -90,7 +90,7 @@ def test_call_is_greeted_in_the_language_of_the_account(call):
 
     gather = response.find("Gather").attrib
     assert (gather["input"], gather["language"]) == ("speech dtmf", "de-DE")
-    assert read_said(response) == ["Guten Tag. Wie kann ich Ihnen helfen?"]
+    assert read_sentences(response) == ["Guten Tag. Wie kann ich Ihnen helfen?"]
 
 
 def test_speech_is_answered_and_the_call_goes_on(call, answer, client, colleague, components):
@@ -100,10 +100,10 @@ def test_speech_is_answered_and_the_call_goes_on(call, answer, client, colleague
     answer()
     answered = call(get_redirect(waiting))
 
-    assert read_said(answered) == ["You said: Where is my parcel?"]
+    assert read_sentences(answered) == ["You said: Where is my parcel?"]
     waiting = call(get_action(answered), SpeechResult="Thank you")
     answer()
-    assert read_said(call(get_redirect(waiting))) == ["You said: Thank you"]
+    assert read_sentences(call(get_redirect(waiting))) == ["You said: Thank you"]
     (item,) = client.get("/conversations", headers=colleague).json["items"]
     assert item["channel"] == "twilio"
     assert client.get("/deliveries", headers=colleague).json["items"] == []
@@ -114,9 +114,9 @@ def test_repeated_request_is_stored_once_and_answered_alike(call, answer, agent)
     call(action, SpeechResult="Yes")
     answer()
 
-    first = read_said(call(action, SpeechResult="Yes"))
+    first = read_sentences(call(action, SpeechResult="Yes"))
     assert first == ["You said: Yes"]
-    assert read_said(call(action, SpeechResult="Yes")) == first
+    assert read_sentences(call(action, SpeechResult="Yes")) == first
     answer()
     assert len(agent.runs) == 1
 
@@ -128,15 +128,17 @@ def test_the_same_words_in_the_next_turn_are_a_new_message(call, answer, agent):
         answer()
         answered = call(get_redirect(waiting))
 
-    assert read_said(answered) == ["You said: Yes"]
+    assert read_sentences(answered) == ["You said: Yes"]
     assert len(agent.runs) == 2
 
 
-def test_silence_is_asked_about_twice_and_then_the_call_ends(call):
+def test_call_ends_after_three_silences(call):
     response = call(CallStatus="ringing")
     for _ in range(2):
         response = call(get_redirect(response))
-        assert read_said(response) == ["Ich habe Sie nicht gehört. Bitte sagen Sie es noch einmal."]
+        assert read_sentences(response) == [
+            "Ich habe Sie nicht gehört. Bitte sagen Sie es noch einmal."
+        ]
 
     response = call(get_redirect(response))
     assert [verb.tag for verb in response] == ["Say", "Hangup"]
@@ -148,7 +150,7 @@ def test_answer_that_never_comes_ends_the_call(call):
         assert response.find("Hangup") is None
         response = call(get_redirect(response))
 
-    assert read_said(response) == [
+    assert read_sentences(response) == [
         "Ich kann gerade nicht antworten. Bitte rufen Sie später noch einmal an."
     ]
     assert response.find("Hangup") is not None
@@ -170,7 +172,7 @@ def test_call_of_a_conversation_that_a_colleague_has_taken_ends(
     client.patch(f"/conversations/{item['id']}", json={"mode": "human"}, headers=colleague)
 
     response = call(get_redirect(waiting))
-    assert read_said(response)[0].endswith("Auf Wiederhören.")
+    assert read_sentences(response)[0].endswith("Auf Wiederhören.")
     assert response.find("Hangup") is not None
 
 
@@ -194,7 +196,7 @@ def test_digit_chooses_an_option(call, answer, client, colleague, components):
     client.post(path, json={"content": content}, headers=colleague)
     asked = call(get_redirect(waiting))
 
-    said = " ".join(read_said(asked))
+    said = " ".join(read_sentences(asked))
     assert "1. Track a parcel" in said
     call(get_action(asked), Digits="2")
     last = client.get(path, headers=colleague).json["items"][-1]
@@ -207,4 +209,4 @@ def test_texts_are_escaped(call, answer):
 
     response = call(get_redirect(waiting))
     assert response.find("Hangup") is None
-    assert "&" in read_said(response)[0]
+    assert "&" in read_sentences(response)[0]

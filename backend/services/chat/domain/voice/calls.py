@@ -1,4 +1,4 @@
-"""Calls as turns: the caller speaks or types, the agent's answer is said, and so on.
+"""Calls as turns: each input of the caller is a message, and the answer is synthesized.
 
 Each request of the provider is answered with TwiML within seconds. `turn` in the URLs is the number
 of the last message that the caller has heard or that was stored, so that a repeated request gets
@@ -42,7 +42,7 @@ _MAX_SPOKEN_MESSAGES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class _CallState:
-    """What the caller has not heard yet, and whether more is expected.
+    """State of the dialogue: new messages to the caller, and whether an answer is expected.
 
     Attributes:
         seq: number of the last message.
@@ -85,7 +85,7 @@ class CallService:
             is_active = account is not None and account.state == "active"
         script = _Script(call, settings)
         if not is_active:
-            return script.say_goodbye("unavailable")
+            return script.end_call("unavailable")
         if call.has_input or call.waits:
             return self._continue(call, script, seconds)
         if call.silences:
@@ -100,9 +100,9 @@ class CallService:
         if state.texts:
             return script.ask(state.texts, state.seq)
         if state.notice is not None:
-            return script.say_goodbye(state.notice)
+            return script.end_call(state.notice)
         if call.waits >= _MAX_WAITS:
-            return script.say_goodbye("unavailable")
+            return script.end_call("unavailable")
         return script.pause()
 
     def _repeat(self, call: CallRequest, script: "_Script") -> WebhookResponse:
@@ -111,7 +111,7 @@ class CallService:
         if state.texts:
             return script.ask(state.texts, state.seq)
         if call.silences > _MAX_SILENCES:
-            return script.say_goodbye("unavailable")
+            return script.end_call("unavailable")
         return script.ask([script.get("not_heard")], call.turn, silences=call.silences)
 
     def _wait_for_answer(self, call: CallRequest, seconds: float) -> _CallState:
@@ -202,7 +202,7 @@ class _Script:
         url = self._build_url(turn=self._call.turn, wait=self._call.waits + 1)
         return _to_response(f'<Pause length="1"/><Redirect method="POST">{escape(url)}</Redirect>')
 
-    def say_goodbye(self, notice: Notice) -> WebhookResponse:
+    def end_call(self, notice: Notice) -> WebhookResponse:
         return _to_response(f"{self._say([self.get(notice)])}<Hangup/>")
 
     def _say(self, texts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Transcribe received recordings and speak answers, in the background.
+"""Transcribe received recordings and synthesize answers, in the background.
 
 A job is leased, so that it runs again after its process has died. Its result is stored together
 with the end of the lease: a job whose lease has ended meanwhile changes nothing.
@@ -74,7 +74,7 @@ class VoiceJobs:
         files: the folder of stored files.
         log: adds and changes messages.
         transcriber: None if recordings are not transcribed.
-        synthesizer: None if answers are not spoken.
+        synthesizer: None if answers are text only.
         max_seconds: longest recording that is transcribed.
         now: the clock.
     """
@@ -112,7 +112,7 @@ class VoiceJobs:
             elif work.kind == store.TRANSCRIPTION:
                 self._transcribe(self._describe(work))
             else:
-                self._speak(self._describe(work))
+                self._synthesize(self._describe(work))
         except SpeechFailed as error:
             self._fail(work, error)
         except Exception as error:  # noqa: BLE001 - a defect must not hold up the queue
@@ -229,12 +229,12 @@ class VoiceJobs:
     def _finish(self, session: Session, work: _Work, values: Mapping[str, Any]) -> bool:
         return store.finish_job(session, work.job_id, work.holder, values, self._now())
 
-    def _speak(self, work: _Work) -> None:
+    def _synthesize(self, work: _Work) -> None:
         synthesizer = self._synthesizer
         audio_format = None if synthesizer is None else choose_format(work.channel, synthesizer)
         text = to_spoken_text(work.text)
         if synthesizer is None or audio_format is None or not text:
-            raise SpeechFailed("speech_off", "Answers are not spoken on this channel.")
+            raise SpeechFailed("speech_off", "Answers are text only on this channel.")
         request = SpeechRequest(text, audio_format, language=find_language(text))
         content = synthesizer.synthesize(request, _SPEECH_SECONDS)
         blob = self._files.add(content)

@@ -33,11 +33,11 @@ _FIELDS: Final = {
 
 
 class SpeechService:
-    """Transcribes recordings and speaks texts with the configured engines.
+    """Transcribes recordings and synthesizes speech with the configured engines.
 
     Args:
         transcriber: None if recordings are not transcribed.
-        synthesizer: None if texts are not spoken.
+        synthesizer: None if speech is not synthesized.
     """
 
     def __init__(self, transcriber: Transcriber | None, synthesizer: Synthesizer | None) -> None:
@@ -77,7 +77,7 @@ class SpeechService:
         """Return *name*, or the first of mp3 and wav that the engine writes.
 
         Raises:
-            SpeechOff: texts are not spoken.
+            SpeechOff: speech is not synthesized.
             SpeechNotSupported: the engine does not write the format.
         """
         if self._synthesizer is None:
@@ -91,7 +91,7 @@ class SpeechService:
             )
         return name
 
-    def speak(self, text: str, audio_format: AudioFormat, voice: str, speed: float) -> bytes:
+    def synthesize(self, text: str, audio_format: AudioFormat, voice: str, speed: float) -> bytes:
         """Return *text* as speech.
 
         Raises:
