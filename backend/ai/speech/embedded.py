@@ -27,7 +27,7 @@ from backend.ai.speech.model_files import (
 from backend.ai.speech.processes import ProcessFailed, run_process
 from backend.ai.speech.settings import SpeechSettings
 
-# Address space: the libraries reserve 1.6 GB, of which 0.3 GB are used.
+# Address space: the libraries reserve 1.6 GB, of which 0.4 GB are used.
 _TRANSCRIPTION_MEMORY: Final = 2_500 * 1024**2
 _MEMORY_PER_SECOND: Final = 512 * 1024
 _SPEECH_MEMORY: Final = 1024**3

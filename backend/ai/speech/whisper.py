@@ -25,7 +25,7 @@ from backend.ai.speech.spectrogram import (
     compute_spectrogram,
 )
 
-# A beam of 2 costs 7 % more CPU time than greedy decoding; a beam of 5 costs 65 % more.
+# A beam of 2 costs up to 7 % more CPU time than greedy decoding; a beam of 5 costs 65 % more.
 _BEAM: Final = 2
 _FALLBACK_BEAM: Final = 5
 _MAX_TOKENS: Final = 224

@@ -6,7 +6,7 @@ from backend.services.chat.domain.voice.jobs import VoiceJobs
 
 
 class VoiceJob:
-    """Runs voice jobs one after another: a transcription occupies a core and 300 MB."""
+    """Runs voice jobs one after another: a transcription occupies a core and 370 MB."""
 
     name = "voice"
     threads = 1
