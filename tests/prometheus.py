@@ -27,6 +27,8 @@ def program(name: str) -> str:
     apt = shutil.which("apt-get")
     if apt is None:
         pytest.skip("Prometheus is installed from its Debian package, and apt-get is missing")
+    if not os.access(ROOT, os.W_OK):
+        pytest.skip("Prometheus is unpacked into the project's folder, which is read-only")
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

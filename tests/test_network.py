@@ -26,7 +26,13 @@ for model in OCR_FILES:
 """
 
 
-@pytest.mark.parametrize("program", [EMBED, LOAD_OCR], ids=["embedding", "ocr"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(EMBED, id="embedding"),
+        pytest.param(LOAD_OCR, id="ocr", marks=pytest.mark.slow),
+    ],
+)
 def test_libraries_send_no_usage_reports_without_inherited_variables(tmp_path, program):
     recorder = build_recorder(tmp_path)
     (home := tmp_path / "home").mkdir()

@@ -20,13 +20,25 @@ def read_events_url(url: str, kafka_brokers: str, redis_url: str | None) -> str:
         kafka_brokers: value of KAFKA_BROKERS, or an empty string.
 
     Raises:
-        ValueError: the setting is invalid. The message contains no password.
+        ValueError: a setting is invalid, or both name different brokers. The message contains no
+            password.
     """
-    if url:
-        return parse_events_url(url)
+    brokers = ""
     if kafka_brokers:
-        return parse_events_url(f"kafka://{','.join(_parse_brokers(kafka_brokers))}")
-    return redis_url or IN_PROCESS
+        brokers = parse_events_url(f"kafka://{','.join(_parse_brokers(kafka_brokers))}")
+    if not url:
+        return brokers or redis_url or IN_PROCESS
+    parsed = parse_events_url(url)
+    if brokers and not _is_same_broker(parsed, brokers):
+        raise ValueError(
+            "EVENTS_URL and KAFKA_BROKERS set the same thing and have different values. Keep one "
+            "of them."
+        )
+    return parsed
+
+
+def _is_same_broker(url: str, brokers: str) -> bool:
+    return url.startswith("kafka://") and parse_kafka_servers(url) == parse_kafka_servers(brokers)
 
 
 def parse_events_url(url: str) -> str:

@@ -85,15 +85,8 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset(
         {Permission.RAG_READ, Permission.RAG_WRITE, Permission.PACKAGES_READ}
     ),
-    "admin-service": frozenset(
-        {
-            Permission.SYSTEM_READ,
-            Permission.USERS_READ,
-            Permission.CHAT_USE,
-            Permission.CHAT_READ,
-            Permission.CHAT_MANAGE,
-        }
-    ),
+    # It forwards the administration of users, and who grants a role needs all permissions of it.
+    "admin-service": frozenset(Permission),
     "chat-service": frozenset(
         {Permission.AGENT_QUERY, Permission.RAG_READ, Permission.PACKAGES_READ}
     ),

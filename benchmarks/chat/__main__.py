@@ -1,14 +1,15 @@
 """Cost of webhooks, delay of live events, and search and lists with many messages.
 
-python -m benchmarks.chat [--webhooks N] [--messages N] [--profile]
+python -m benchmarks.chat [--database sqlite|postgresql] [--webhooks N] [--messages N] [--profile]
+                          [--folder FOLDER]
 
-The service runs in this process, with SQLite in a temporary folder. CPU time is that of the whole
-process; the senders' part, measured without the service, is subtracted.
+The service runs in this process, with SQLite or a local PostgreSQL in a temporary folder. With
+`--folder`, the loaded messages stay there for the next run. CPU time is that of the whole process,
+without PostgreSQL; the senders' part, measured without the service, is subtracted.
 """
 
 import argparse
 import cProfile
-import hmac
 import json
 import os
 import pstats
@@ -19,103 +20,94 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
 from flask import Flask
-from sqlalchemy import insert
 from werkzeug.serving import make_server
 
 from backend.chassis.web.app_factory import get_component
-from backend.security import BUILT_IN_ROLES
 from backend.services.chat.app import create_app
-from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.settings import Settings
-from backend.services.chat.store.base import new_id
-from backend.services.chat.store.tables import Account, Contact, Conversation, Message
+from backend.services.chat.store.tables import Account
 from backend.services.chat.wiring import ChatComponents
+from benchmarks.chat.loading import COLLEAGUE, TENANT
+from benchmarks.chat.reads import print_reads, sign_in
+from benchmarks.chat.webhooks import ACCOUNT, SECRET, build_webhook
 from tests.identities import Identities
+from tests.servers import postgres
 
-TENANT = "tenant-of-benchmark"
-_ACCOUNT = "acc_benchmark"
-_SECRET = "a secret of the benchmark"  # noqa: S105 - signs webhooks of this process only
-_PERSONS = 200
 _WARM_UP = 100
 _ROUNDS = 40
-_BATCH = 10_000
-_MESSAGES_PER_CONVERSATION = 50
-_WORDS = (
-    "parcel",
-    "delivery",
-    "invoice",
-    "refund",
-    "address",
-    "customs",
-    "tracking",
-    "number",
-    "delayed",
-    "arrived",
-    "broken",
-    "window",
-    "thanks",
-    "please",
-    "tomorrow",
-    "morning",
-    "evening",
-    "question",
-    "answer",
-    "order",
-    "status",
-    "package",
-    "courier",
-    "return",
-)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--webhooks", type=int, default=2_000)
     parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--folder", type=Path, help="keep the database in this folder")
     parser.add_argument("--profile", action="store_true", help="print the costliest functions")
     options = parser.parse_args()
-    with open_service() as (app, headers):
-        print_webhooks(app, options.webhooks, with_profile=options.profile)
-        print_live_events(app, headers)
+    print(f"The load of the machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs.")
+    with open_service(options.database, options.folder) as (app, identities):
+        if options.webhooks:
+            print_webhooks(app, options.webhooks, with_profile=options.profile)
+            print_live_events(app, sign_in(identities, COLLEAGUE, "tenant_admin"))
         if options.messages:
-            print_reads(app, headers, options.messages)
+            print_reads(app, identities, options.messages)
 
 
 @contextmanager
-def open_service() -> Iterator[tuple[Flask, dict[str, str]]]:
-    """Open a service with one WhatsApp account. Yields it and the headers of a colleague."""
+def open_service(kind: str, kept_in: Path | None) -> Iterator[tuple[Flask, Identities]]:
+    """Open a service with one WhatsApp account. Yields it and its callers.
+
+    Args:
+        kind: sqlite or postgresql.
+        kept_in: folder that keeps the database, or None for a temporary one.
+    """
     identities = Identities()
-    with tempfile.TemporaryDirectory(prefix="benchmark-chat-") as folder:
-        os.environ |= {"DATA_DIR": folder, "SECRET_KEY": "s" * 40, "LOG_LEVEL": "ERROR"}
-        os.environ |= {"DATABASE_URL": f"sqlite:///{folder}/chat.db", "APP_ENV": "development"}
+    with ExitStack() as exits:
+        prefix = "benchmark-chat-"
+        folder = kept_in or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+        folder.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{folder}/chat.db"
+        if kind == "postgresql":
+            url = _open_postgresql(exits, folder)
+        os.environ |= {"DATA_DIR": str(folder), "SECRET_KEY": "s" * 40, "LOG_LEVEL": "ERROR"}
+        os.environ |= {"DATABASE_URL": url, "APP_ENV": "development"}
         os.environ.pop("REDIS_URL", None)
         from backend.chassis.settings import load_env
 
         app = identities.trust(create_app(Settings.from_env(load_env())))
         components = get_component(app, ChatComponents)
         _add_account(components)
-        permissions = BUILT_IN_ROLES["tenant_admin"]
-        yield app, identities.bearer("colleague", tenant_id=TENANT, permissions=permissions)
+        yield app, identities
         get_component(app, WorkerWaker).stop()
         components.close()
 
 
+def _open_postgresql(exits: ExitStack, folder: Path) -> str:
+    is_new = not (folder / "data").exists()
+    settings = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+    server = exits.enter_context(postgres(folder, extra_settings=settings))
+    name = "benchmark"
+    if is_new:
+        return server.database(name)
+    return f"postgresql+pg8000://owner@127.0.0.1:{server.port}/{name}"
+
+
 def _add_account(components: ChatComponents) -> None:
     now = components.now()
-    secrets = json.dumps({"app_secret": _SECRET, "access_token": "x", "verify_token": "x"})
+    secrets = json.dumps({"app_secret": SECRET, "access_token": "x", "verify_token": "x"})
     with components.database.write(TENANT) as session:
-        session.add(
+        session.merge(
             Account(
-                id=_ACCOUNT,
+                id=ACCOUNT,
                 tenant_id=TENANT,
                 channel="whatsapp",
                 name="Benchmark",
@@ -136,10 +128,10 @@ def print_webhooks(app: Flask, count: int, *, with_profile: bool) -> None:
     refused: list[int] = []
 
     def send(client: Any, number: int) -> float:
-        body, signature = _build_webhook(number)
+        body, signature = build_webhook(number)
         started = time.perf_counter()
         response = client.post(
-            f"/webhook/whatsapp/{_ACCOUNT}",
+            f"/webhook/whatsapp/{ACCOUNT}",
             data=body,
             headers={"X-Hub-Signature-256": signature, "Content-Type": "application/json"},
         )
@@ -198,7 +190,7 @@ def _measure_overhead(count: int) -> float:
 
     def run() -> list[float]:
         for number in range(count):
-            body, signature = _build_webhook(number)
+            body, signature = build_webhook(number)
             client.post("/x", data=body, headers={"X-Hub-Signature-256": signature})
         return []
 
@@ -212,28 +204,6 @@ def _print_row(count: int, senders: int, cpu: float, times: list[float], seconds
     print(
         f"| {count} | {senders} | {cpu / count * 1000:.2f} | {rate:.0f} | {p50:.1f} | {p99:.1f} |"
     )
-
-
-def _build_webhook(number: int) -> tuple[bytes, str]:
-    address = f"1555{number % _PERSONS:07d}"
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550100001", "phone_number_id": "1"},
-        "contacts": [{"profile": {"name": f"Person {address}"}, "wa_id": address}],
-        "messages": [
-            {
-                "from": address,
-                "id": f"wamid.{number:030d}",
-                "timestamp": str(int(time.time())),
-                "type": "text",
-                "text": {"body": f"Where is my parcel number {number}? It was due on Monday."},
-            }
-        ],
-    }
-    change = {"field": "messages", "value": value}
-    entry = {"id": "100", "changes": [change]}
-    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
-    return body, "sha256=" + hmac.new(_SECRET.encode(), body, "sha256").hexdigest()
 
 
 # Live events
@@ -288,103 +258,5 @@ def _measure_delays(sender: requests.Session, url: str, headers: dict[str, str])
         yield max(0.0, received[f"{number:06d}"] - committed)
 
 
-# Reads
-
-
-def print_reads(app: Flask, headers: dict[str, str], count: int) -> None:
-    """Print the latencies of search and lists with *count* messages."""
-    components = get_component(app, ChatComponents)
-    started = time.perf_counter()
-    conversation_id = _load_messages(components, count)
-    print(f"\n{count} messages were loaded in {time.perf_counter() - started:.0f} s.")
-    paths = {
-        "search, a frequent word": "/search?q=parcel",
-        "search, three words": "/search?q=refund+customs+window",
-        "search, a rare word": "/search?q=rare7",
-        "search, a word that is missing": "/search?q=absent",
-        "list of conversations": "/conversations",
-        "list, second page by status": "/conversations?status=open&limit=50",
-        "messages of a conversation": f"/conversations/{conversation_id}/messages",
-        "statistics": "/stats",
-    }
-    client = app.test_client()
-    print("| read | p50 ms | p95 ms | max ms |\n|---|---|---|---|")
-    for name, path in paths.items():
-        times = []
-        for _ in range(_ROUNDS):
-            started = time.perf_counter()
-            response = client.get(path, headers=headers)
-            times.append((time.perf_counter() - started) * 1000)
-            response.get_data()
-            if response.status_code != 200:
-                raise RuntimeError(f"{path} responded with {response.status_code}.")
-        times.sort()
-        p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
-        print(f"| {name} | {p50:.1f} | {p95:.1f} | {times[-1]:.1f} |")
-
-
-def _load_messages(components: ChatComponents, count: int) -> str:
-    """Write *count* messages directly into the tables. Returns the id of a conversation."""
-    start = datetime.now(UTC) - timedelta(days=300)
-    conversation_id = ""
-    for first in range(0, count, _BATCH):
-        size = min(_BATCH, count - first)
-        conversations, contacts, rows = [], [], []
-        for number in range(first, first + size):
-            at = start + timedelta(seconds=number)
-            if number % _MESSAGES_PER_CONVERSATION == 0:
-                conversation_id, contact_id = new_id("conv"), new_id("con")
-                stamps = {"created_at": at, "updated_at": at}
-                contacts.append(
-                    {"id": contact_id, "tenant_id": TENANT, "name": f"Person {number}"} | stamps
-                )
-                conversations.append(
-                    _build_conversation(conversation_id, contact_id, number) | stamps
-                )
-            rows.append(_build_message(number, conversation_id, contact_id, at))
-        with components.database.write(TENANT) as session:
-            session.execute(insert(Contact), contacts)
-            session.execute(insert(Conversation), conversations)
-            session.execute(insert(Message), rows)
-    return conversation_id
-
-
-def _build_conversation(conversation_id: str, contact_id: str, number: int) -> dict[str, Any]:
-    return {
-        "id": conversation_id,
-        "tenant_id": TENANT,
-        "account_id": _ACCOUNT,
-        "channel": "whatsapp",
-        "key": f"user:loaded-{number}",
-        "contact_id": contact_id,
-        "title": f"Person {number}",
-        "last_seq": _MESSAGES_PER_CONVERSATION,
-        "change_seq": _MESSAGES_PER_CONVERSATION,
-    }
-
-
-def _build_message(
-    number: int, conversation_id: str, contact_id: str, at: datetime
-) -> dict[str, Any]:
-    seq = number % _MESSAGES_PER_CONVERSATION + 1
-    words = [_WORDS[(number * step) % len(_WORDS)] for step in (1, 3, 7, 11, 13, 17)]
-    text = " ".join([*words, f"rare{number // 1000}" if number % 1000 == 0 else ""]).strip()
-    return {
-        "id": new_id("msg"),
-        "tenant_id": TENANT,
-        "conversation_id": conversation_id,
-        "seq": seq,
-        "change_seq": seq,
-        "direction": "inbound" if seq % 2 else "outbound",
-        "author": f"contact:{contact_id}" if seq % 2 else "agent",
-        "content": {"type": "text", "text": text},
-        "words": index_words(text),
-        "state": "received" if seq % 2 else "sent",
-        "sent_at": at,
-        "created_at": at,
-    }
-
-
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     main()

@@ -35,6 +35,19 @@ def measure_usage(suite: Suite) -> dict[str, ResourceUsage]:
     return usage | {"supervisor": _measure_processes([running["supervisor"]["pid"]])}
 
 
+def print_idle_usage(suite: Suite, seconds: float) -> float:
+    """Print the usage of each program after *seconds* without requests; return the total in MB."""
+    usage = measure_usage(suite)
+    print(f"After {seconds:g} s without requests:\n")
+    print("| program | processes | MB (PSS) | open files |\n|---|---|---|---|")
+    for name, item in usage.items():
+        print(f"| {name} | {item.processes} | {item.megabytes:.0f} | {item.files} |")
+    processes = sum(item.processes for item in usage.values())
+    megabytes = sum(item.megabytes for item in usage.values())
+    print(f"| total | {processes} | {megabytes:.0f} | |")
+    return megabytes
+
+
 def measure_cpu_seconds(suite: Suite) -> float:
     """Return the CPU time of the supervisor and its descendants, also of those that have ended."""
     ticks = 0

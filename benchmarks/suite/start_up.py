@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from backend.operations.supervisor.processes.readiness import is_ready
-from benchmarks.suite.holdings import measure_cpu_seconds, measure_usage, read_state
+from benchmarks.suite.holdings import measure_cpu_seconds, print_idle_usage, read_state
 from tests.servers import wait_until
 from tests.suite.conftest import ROOT, START_SECONDS, Suite, prepare_suite
 
@@ -38,7 +38,7 @@ def measure(idle_seconds: float) -> None:
             starts.append(start_and_wait(suite))
             show_starts(starts)
             time.sleep(idle_seconds)
-            show_idle(suite, idle_seconds)
+            print_idle_usage(suite, idle_seconds)
         finally:
             stops.append(stop_and_time(suite))
         print(f"\nStopping took {' and '.join(f'{seconds:.1f}' for seconds in stops)} s.")
@@ -84,17 +84,6 @@ def show_starts(starts: list[StartResult]) -> None:
     print(f"| the command, until everything is ready | {first.wall:.1f} | {second.wall:.1f} |")
     print(f"| CPU time of all processes until then | {first.cpu:.1f} | {second.cpu:.1f} |")
     print(f"\nLoad average: {os.getloadavg()[0]:.1f}.\n")
-
-
-def show_idle(suite: Suite, seconds: float) -> None:
-    usage = measure_usage(suite)
-    print(f"After {seconds:g} s without requests:\n")
-    print("| program | processes | MB (PSS) | open files |\n|---|---|---|---|")
-    for name, item in usage.items():
-        print(f"| {name} | {item.processes} | {item.megabytes:.0f} | {item.files} |")
-    processes = sum(item.processes for item in usage.values())
-    megabytes = sum(item.megabytes for item in usage.values())
-    print(f"| total | {processes} | {megabytes:.0f} | |")
 
 
 def get_size_megabytes(folder: Path) -> float:

@@ -1,14 +1,18 @@
-"""Summaries and examples in the OpenAPI document of every service."""
+"""Summaries and examples in the OpenAPI document of every service, and API.md."""
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from flask import Flask
 
 from backend.chassis.catalog import CATALOG
 from backend.chassis.web.openapi import OPERATIONS_TAG
 
+ROOT = Path(__file__).parents[2]
 SERVICES = [entry.name for entry in CATALOG]
 # First words of summaries. A new verb in the imperative may be added.
 VERBS = {
@@ -76,9 +80,19 @@ VERBS = {
 MAX_SUMMARY_CHARACTERS = 100
 
 
+_documents: dict[str, dict[str, Any]] = {}
+
+
+def get_document(build: Callable[[str], Flask], name: str) -> dict[str, Any]:
+    """Return the document of a service. No test changes it, so it is built once."""
+    if name not in _documents:
+        _documents[name] = build(name).test_client().get("/openapi.json").json
+    return _documents[name]
+
+
 @pytest.fixture(params=SERVICES)
 def document(build, request) -> dict[str, Any]:
-    return build(request.param).test_client().get("/openapi.json").json
+    return get_document(build, request.param)
 
 
 def list_operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -141,3 +155,17 @@ def test_every_tag_is_described(document):
     assert used == {tag["name"] for tag in document["tags"]}
     # The gateway's own groups are described in its merged document.
     assert all(tag.get("description") for tag in document["tags"])
+
+
+def test_api_md_lists_the_operations_of_all_services(build):
+    spec = importlib.util.spec_from_file_location("api", ROOT / "scripts" / "render_api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    text = script.render({name: get_document(build, name) for name in SERVICES})
+
+    assert (ROOT / "API.md").read_text() == text, "run: make api"
+    assert "| `POST /auth/login` | public |" in text
+    assert "| `GET /admin/users` | `users:read` |" in text

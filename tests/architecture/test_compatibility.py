@@ -30,7 +30,10 @@ _ROW = re.compile(r"^\| `?(.+?)`? \| (path|file|variable|host|command|instead) \
 _SETS = re.compile(r"Sets `([A-Z_]+)`")
 # What the issue names and no row may be missing for.
 EXPECTED = {
-    "path": {"/auth/health", "/chat/health", "/admin/health", "/info", "/health/detailed"},
+    "path": {"/auth/health", "/chat/health", "/admin/health", "/info", "/health/detailed"}
+    | {f"{prefix}/admin/users" for prefix in ("", "/api/v1")}
+    | {"/admin/operations", "/admin/chat/history", "/admin/me/stats"},
+    "file": {"API.md", "tests/performance/locustfile.py"},
     "host": {"package-service", "ai-agent-service", "websocket-service", "auth-service"}
     | {"agent-service", "rag-service", "redis-service"},
     "variable": {"MONGODB_URI", "MONGODB_URL", "POSTGRESQL_URI", "KAFKA_BROKERS", "ENVIRONMENT"}
@@ -164,14 +167,20 @@ def test_variable_sets_or_is_read_or_is_reported_by_doctor(row, tmp_path):
 @rows("command")
 def test_command_names_existing_files_and_services(row):
     words = row.typed.split()
-    files = [word for word in words if re.search(r"\.(yml|yaml|sh)$|^k8s/|/Dockerfile$", word)]
+    files = [word for word in words if re.search(r"\.(yml|yaml|sh|py)$|^k8s/|/Dockerfile$", word)]
     for word in files:
         assert (ROOT / word).exists(), word
     if words[0] == "docker-compose":
         compose = yaml.safe_load((ROOT / (files or ["docker-compose.yml"])[0]).read_text())
-        for word in words[words.index("up") + 1 :]:
-            name = word.partition("=")[0]
+        if "up" in words:
+            names = [word.partition("=")[0] for word in words[words.index("up") + 1 :]]
+        else:
+            names = [next(word for word in words[words.index("run") + 1 :] if word[0] != "-")]
+        for name in names:
             assert name.startswith("-") or name in compose["services"]
+        if "--profile" in words:
+            profile = words[words.index("--profile") + 1]
+            assert any(profile in item.get("profiles", ()) for item in compose["services"].values())
     if words[0] == "pytest":
         assert (ROOT / words[1]).is_dir()
 

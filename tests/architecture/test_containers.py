@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ STORES = {"postgres", "redis"}
 MONITORING = {"prometheus", "grafana"}
 RPC = {entry.name for entry in COMPANIONS if entry.name.endswith("-rpc")}
 SETUP_JOBS = {"passwords", "migrate"}
+TESTS = {"test"}
 every_service = pytest.mark.parametrize("service", CATALOG, ids=lambda entry: entry.name)
 every_container = pytest.mark.parametrize("name", SERVICES)
 
@@ -56,15 +58,16 @@ def test_checkers_report_no_problem(command):
 
 def test_compose_runs_exactly_the_catalog_its_stores_and_setup_jobs():
     programs = {entry.name for entry in (*CATALOG, *CONTAINER_COMPANIONS)}
-    assert set(SERVICES) == programs | STORES | MONITORING | SETUP_JOBS
+    assert set(SERVICES) == programs | STORES | MONITORING | SETUP_JOBS | TESTS
 
 
-def test_monitoring_and_grpc_run_only_with_their_profiles():
+def test_monitoring_grpc_and_tests_run_only_with_their_profiles():
     profiles = {name: item["profiles"] for name, item in SERVICES.items() if "profiles" in item}
 
     assert {name for name, names in profiles.items() if names == ["observability"]} == MONITORING
     assert {name for name, names in profiles.items() if names == ["grpc"]} == RPC
-    assert profiles.keys() == MONITORING | RPC
+    assert {name for name, names in profiles.items() if names == ["test"]} == TESTS
+    assert profiles.keys() == MONITORING | RPC | TESTS
 
 
 @pytest.mark.parametrize("companion", CONTAINER_COMPANIONS, ids=lambda entry: entry.name)
@@ -141,8 +144,9 @@ def test_every_container_is_restricted_and_unprivileged(name):
 def test_services_have_health_checks_and_setup_jobs_run_once(name):
     container = SERVICES[name]
 
-    assert container["restart"] == ("on-failure" if name in SETUP_JOBS else "unless-stopped")
-    assert ("healthcheck" in container) == (name not in SETUP_JOBS)
+    restart = "on-failure" if name in SETUP_JOBS else "no" if name in TESTS else "unless-stopped"
+    assert container["restart"] == restart
+    assert ("healthcheck" in container) == (name not in SETUP_JOBS | TESTS)
 
 
 def test_compose_file_contains_no_password():
@@ -171,17 +175,43 @@ def test_dependencies_wait_for_the_right_condition():
 
 def test_image_runs_as_a_numeric_user_and_copies_existing_files():
     # A number: Kubernetes cannot verify a user name with runAsNonRoot.
-    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
-    ignored = (ROOT / ".dockerignore").read_text()
+    users = re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)
+    assert users == ["10001:10001"] * 2  # of the tests and of the services
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE):
         for source in line.split()[:-1]:
             assert (ROOT / source).exists()
-            assert f"!{source}" in ignored
+            assert source == "." or f"!{source}" in ignored
+
+
+def test_test_stage_runs_pytest_and_is_not_built_by_default():
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    # The last stage is what `docker build` without a target builds.
+    assert " AS " not in stages[-1].partition("\n")[0]
+    (stage,) = (text for text in stages if text.partition("\n")[0].endswith(" AS test"))
+
+    assert SERVICES["test"]["build"]["target"] == "test"
+    assert 'ENTRYPOINT ["python", "-m", "pytest"]' in stage
+    assert "--from=test" not in DOCKERFILE
+
+
+def test_test_stage_gets_everything_that_is_tracked():
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("the list of tracked files needs git")
+    patterns = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")]
+    listed = subprocess.run(
+        [git, "ls-files"], capture_output=True, text=True, check=True, timeout=30, cwd=ROOT
+    )
+    names = {path.partition("/")[0] for path in listed.stdout.splitlines()}
+
+    assert [name for name in names if not any(fnmatch(name, item) for item in sent)] == []
 
 
 def test_image_installs_only_locked_packages():
     installs = re.findall(r"pip --python \S+ install (.+?)(?: && |\nRUN|\n#)", DOCKERFILE, re.S)
 
-    assert len(installs) == 3
+    assert len(installs) == 4
     for arguments in installs:
         assert {"--require-hashes", "--no-deps", ":all:"} <= set(arguments.split())

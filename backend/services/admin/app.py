@@ -18,21 +18,29 @@ from backend.chassis.web.app_factory import (
 )
 from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.security.service_tokens import ServiceTokens
+from backend.services.admin.clients.service_health import HealthClient
 from backend.services.admin.clients.service_stats import StatsClient
 from backend.services.admin.clients.user_stats import UserStatsClient
-from backend.services.admin.domain.chat import ChatForwarder
+from backend.services.admin.domain.drift import DriftService
+from backend.services.admin.domain.forwarding import AuthForwarder, ChatForwarder
+from backend.services.admin.domain.operations import OperationsService
 from backend.services.admin.domain.stats import StatsService
 from backend.services.admin.domain.user_stats import UserStatsService
 from backend.services.admin.routes.chat import chat_routes
+from backend.services.admin.routes.drift import drift_routes
+from backend.services.admin.routes.operations import operations_routes
 from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
 from backend.services.admin.routes.user_stats import user_stats_routes
+from backend.services.admin.routes.users import user_routes
 from backend.services.admin.settings import Settings
 
 # Counting many rows takes several seconds; a request for statistics waits no longer than this.
 _READ_TIMEOUT_SECONDS = 10.0
 # Erasing a person deletes thousands of messages in small transactions.
 _CHAT_READ_TIMEOUT_SECONDS = 25.0
+# A dependency that does not respond makes the check of its service slow.
+_HEALTH_READ_TIMEOUT_SECONDS = 8.0
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -42,16 +50,29 @@ def create_app(settings: Settings | None = None) -> Flask:
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
     provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, DriftService(clients["agent"]))
     provide(app, ChatForwarder(_create_client(settings, "chat", _CHAT_READ_TIMEOUT_SECONDS)))
+    provide(app, AuthForwarder(_create_client(settings, "auth")))
+    provide(app, _create_operations_service(settings))
     audit_requests_without_tables(app, settings.common)
     provide(app, settings.report)
     app.register_blueprint(stats_routes)
     app.register_blueprint(settings_routes)
     app.register_blueprint(chat_routes)
     app.register_blueprint(user_stats_routes)
+    app.register_blueprint(user_routes)
+    app.register_blueprint(operations_routes)
+    app.register_blueprint(drift_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
+
+
+def _create_operations_service(settings: Settings) -> OperationsService:
+    clients = {
+        name: _create_client(settings, name, _HEALTH_READ_TIMEOUT_SECONDS) for name in settings.urls
+    }
+    return OperationsService(HealthClient(clients), lambda: datetime.now(UTC))
 
 
 def _create_client(

@@ -42,3 +42,31 @@ class ChatUnavailable(ServiceError):
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}
+
+
+class AuthUnavailable(ServiceError):
+    """The auth service does not respond."""
+
+    status = 503
+    code = "auth_unavailable"
+    title = "Auth service unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The auth service does not respond at the moment. Try again later.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
+class DriftUnavailable(ServiceError):
+    """The agent service does not return its values."""
+
+    status = 503
+    code = "drift_unavailable"
+    title = "Drift unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The agent service does not respond at the moment. Try again later.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}

@@ -18,8 +18,6 @@ _ROOT = Path(backend.__file__).parents[1]
 
 STATS_SERVICES = ("auth", "agent", "rag", "gateway")
 """Services with `GET /stats`."""
-CALLED_SERVICES = (*STATS_SERVICES, "chat")
-"""Services that the admin service calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Settings:
 
     Attributes:
         common: settings that all services have.
-        urls: URLs of the services in `CALLED_SERVICES`.
+        urls: URLs of all other services.
         gateway_certificate: certificate of the gateway, if it serves TLS itself.
         report: the documented settings of the installation.
     """
@@ -46,7 +44,7 @@ class Settings:
             urls={
                 entry.name: load_service_urls(env, entry)
                 for entry in CATALOG
-                if entry.name in CALLED_SERVICES
+                if entry.name != "admin"
             },
             gateway_certificate=Path(certificate) if certificate else None,
             report=_read_report(env, Path.cwd()),

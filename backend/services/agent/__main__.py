@@ -16,6 +16,7 @@ from backend.security import BUILT_IN_ROLES
 from backend.services.agent.app import create_app
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.evaluation.evaluations import Variant
+from backend.services.agent.domain.evaluation.metrics import InvalidMetric, load_metrics
 from backend.services.agent.domain.evaluation.question_files import (
     InvalidQuestionFile,
     read_questions,
@@ -32,6 +33,8 @@ from backend.services.agent.model import Caller
 from backend.services.agent.settings import Settings
 from backend.services.agent.wiring import CommandServices
 
+_ALL_METRICS = "all"
+_NO_METRICS = "none"
 _KEY_ADVICE = (
     "AGENT_API_KEY is not set, so answers cannot use documents. To evaluate with the documents of "
     "a user, create an API key with POST /auth/api-keys and export it as AGENT_API_KEY.\n"
@@ -48,7 +51,13 @@ def main(arguments: Sequence[str]) -> int:
     except CommandError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except (InvalidQuestionFile, SettingsError, UnknownModel, UnknownPersona) as error:
+    except (
+        InvalidMetric,
+        InvalidQuestionFile,
+        SettingsError,
+        UnknownModel,
+        UnknownPersona,
+    ) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
@@ -76,13 +85,21 @@ def _evaluate(options: argparse.Namespace, api_key: str | None) -> int:
     if options.show:
         return print_evaluation(services.evaluations, options.show)
     questions = read_questions(options.file)
+    metrics = load_metrics(_parse_metric_names(options.metrics))
     headers = {} if api_key is None else {"X-API-Key": api_key}
     caller = Caller("operator", "operator", headers, permissions=BUILT_IN_ROLES["user"])
     variants = _create_variants(options, services, caller)
     if api_key is None:
         sys.stderr.write(_KEY_ADVICE)
     services.runner.warm_up()
-    return run_evaluation(services.evaluations, options.file, questions, variants, caller)
+    return run_evaluation(services.evaluations, options.file, questions, variants, caller, metrics)
+
+
+def _parse_metric_names(names: str) -> list[str] | None:
+    """Return the selected metrics, or None for all."""
+    if names == _ALL_METRICS:
+        return None
+    return [] if names == _NO_METRICS else [name.strip() for name in names.split(",")]
 
 
 def _create_variants(
@@ -163,6 +180,12 @@ def _create_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--personas", default="", metavar="A,B", help="built-in personas to compare"
+    )
+    evaluate.add_argument(
+        "--metrics",
+        default=_ALL_METRICS,
+        metavar="A,B",
+        help="metrics of installed packages, `all` or `none` (default: all)",
     )
     replay = commands.add_parser(
         "replay",

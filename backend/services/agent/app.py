@@ -11,11 +11,13 @@ from backend.ai.embedder import Embedder
 from backend.chassis.database.sessions import Database
 from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
     add_docs_routes,
     add_metrics_route,
     create_service,
+    get_component,
     provide,
     run_development_server,
     verify_routes,
@@ -24,29 +26,37 @@ from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
+from backend.services.agent.domain.activity import create_activity_collector
 from backend.services.agent.domain.answers.completions import CompletionService
 from backend.services.agent.domain.answers.event_streams import EventStreamService
 from backend.services.agent.domain.answers.service import MAX_QUEUE_TIME
 from backend.services.agent.domain.conversations.chat_sessions import ChatSessionDeletion
 from backend.services.agent.domain.conversations.feedback import FeedbackService
 from backend.services.agent.domain.conversations.recorded_messages import RecordedMessageService
+from backend.services.agent.domain.drift.monitor import DriftMonitor
 from backend.services.agent.domain.stats import StatsService, UserStatsService
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL
 from backend.services.agent.engine.runner import AgentRunner
+from backend.services.agent.jobs.drift import start_drift_monitor_on_request
 from backend.services.agent.routes.answers import bp as answers
 from backend.services.agent.routes.chat_sessions import bp as chat_sessions
 from backend.services.agent.routes.conversations import bp as conversations
+from backend.services.agent.routes.drift import bp as drift
 from backend.services.agent.routes.feedback import bp as feedback
 from backend.services.agent.routes.mcp import AllowedOrigins
 from backend.services.agent.routes.mcp import bp as mcp
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.routes.personas import bp as personas_routes
+from backend.services.agent.routes.runs import bp as runs
 from backend.services.agent.routes.stats import bp as stats
 from backend.services.agent.routes.tool_list import bp as tool_list
 from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.wiring import AgentComponents
+
+# Assessments change once an hour.
+_FRESH_SECONDS = 30.0
 
 
 def create_app(
@@ -69,6 +79,7 @@ def create_app(
     components = AgentComponents.open(settings, metrics, embedder, outbound, now)
     database = components.database
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    metrics.register_polled(create_activity_collector(database.across_tenants(), now))
     audit_requests(app, components.audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
@@ -85,8 +96,13 @@ def create_app(
         usage,
         stats,
         chat_sessions,
+        drift,
+        runs,
     ):
         app.register_blueprint(blueprint)
+    monitor = get_component(app, DriftMonitor)
+    metrics.register_polled(PolledCollector("drift", monitor.read_metrics, _FRESH_SECONDS))
+    start_drift_monitor_on_request(app, monitor)
     add_metrics_route(app)
     add_docs_routes(app)
     if components.models.resolve_name(None) != RULE_BASED_MODEL:
@@ -113,6 +129,7 @@ def _create_services(components: AgentComponents) -> Sequence[object]:
         FeedbackService(database, now),
         StatsService(database.across_tenants(), now),
         UserStatsService(database, settings.prices, now),
+        DriftMonitor(database.across_tenants(), now),
         ChatSessionDeletion(database.across_tenants(), components.event_store),
         components.run_records,
         components.create_command_services(),

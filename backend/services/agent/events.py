@@ -1,5 +1,6 @@
 """Events that the agent publishes. They contain no text of conversations."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -40,4 +41,29 @@ class RunFinished(EventData):
     took_ms: Annotated[int, Field(ge=0)]
 
 
-EVENTS: tuple[type[EventData], ...] = (RunStarted, RunFinished)
+DriftKind = Literal["jump", "trend"]
+
+
+class DriftDetected(EventData):
+    """Recent answers differ from what was usual. Published at most once a day for each series."""
+
+    event_type: ClassVar[str] = "agent.drift-detected"
+
+    finding_id: Id
+    series: Annotated[str, Field(description="Such as `latency` or `refusal_rate`.")]
+    unit: str
+    kind: Annotated[
+        DriftKind,
+        Field(description="`jump`: within hours; `trend`: over four weeks."),
+    ]
+    hour: Annotated[datetime, Field(description="Start of the hour (UTC) that was assessed.")]
+    value: float
+    expected: float
+    change: Annotated[float | None, Field(description="Relative change; null if `expected` is 0.")]
+    basis: Annotated[str, Field(description="Hours from which `expected` was learned.")]
+    requests: Annotated[
+        int | None, Field(description="Number of requests of a jump; null for a trend.")
+    ]
+
+
+EVENTS: tuple[type[EventData], ...] = (RunStarted, RunFinished, DriftDetected)

@@ -6,9 +6,17 @@ This module does not import LangChain, whose import takes seconds.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, RequestOrigin
+
+# Origin of a run, as a label of metrics: a JSON answer or a stream of `/query`, an OpenAI chat
+# completion, a conversation of the chat service, a gRPC call, the summary of a long conversation,
+# and the commands `evaluate` and `replay`.
+RequestType = Literal[
+    "query", "stream", "openai", "chat", "grpc", "summary", "evaluation", "replay"
+]
+DEFAULT_REQUEST_TYPE: Final = "query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,7 @@ class RunRequest:
         instructions: text that is appended to the system prompt.
         model_parameters: parameters under their OpenAI names; only those that the model supports.
         remaining_daily_tokens: tokens that the caller may still use today; None for no quota.
+        request_type: origin of the run, for metrics.
     """
 
     model: str
@@ -214,6 +223,7 @@ class RunRequest:
     instructions: str = ""
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     remaining_daily_tokens: int | None = None
+    request_type: RequestType = DEFAULT_REQUEST_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +238,7 @@ class CompletionRequest:
     max_tokens: int | None = None
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     remaining_daily_tokens: int | None = None
+    request_type: RequestType = DEFAULT_REQUEST_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +285,26 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCallEnded:
+    """A model call has ended, for the record of the run.
+
+    Attributes:
+        messages: the messages that the model received, with `role`, `content` and `tool_calls`.
+        tools: names of the tools that it could call.
+        text, calls: its response.
+        error: code of the error; "" for a response.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[str]
+    text: str
+    calls: Sequence[ToolCall]
+    took_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """Progress of a run before its text: *done* of *total* steps of the *stage*."""
 
@@ -307,6 +338,7 @@ RunEvent = (
     | ToolEnded
     | ClientToolCalls
     | TokenUsage
+    | ModelCallEnded
     | RunProgress
     | IdleEvent
     | RunFinished

@@ -44,6 +44,7 @@ from backend.services.auth.jobs.audit import start_cleanup_on_request
 from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.activity_metrics import register_activity_metrics
 from backend.services.auth.routes.administration.invitations import invitations
 from backend.services.auth.routes.administration.roles import roles
 from backend.services.auth.routes.administration.service_accounts import service_accounts
@@ -53,6 +54,7 @@ from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.audit import audit
 from backend.services.auth.routes.browser_cookies import BrowserSessions
 from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
+from backend.services.auth.routes.credentials.clerk import clerk
 from backend.services.auth.routes.credentials.external_identities import external
 from backend.services.auth.routes.credentials.password_recovery import (
     recovery as password_recovery,
@@ -109,6 +111,7 @@ def create_app(
         key_routes,
         api_keys,
         external,
+        clerk,
         users,
         roles,
         tenants,
@@ -119,6 +122,7 @@ def create_app(
     ):
         app.register_blueprint(blueprint)
     register_sign_in_metrics(app, metrics)
+    register_activity_metrics(metrics, StatsService(database, now))
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
@@ -150,6 +154,7 @@ def _publish_revocations(app: Flask, components: AuthComponents) -> None:
 def _create_services(components: AuthComponents) -> Sequence[object]:
     """Return what the routes get from `use`."""
     settings, database, now = components.settings, components.database, components.now
+    external_sign_in = components.create_external_sign_in()
     account_service, publisher = components.accounts, components.publisher
     return (
         IdempotencyStore("auth", database, settings.common.secret_key.reveal()),
@@ -163,7 +168,8 @@ def _create_services(components: AuthComponents) -> Sequence[object]:
         components.api_keys,
         components.recovery,
         components.audit_log,
-        components.create_external_sign_in(),
+        external_sign_in,
+        components.create_clerk(external_sign_in),
         UserService(database, account_service, components.email_changes, publisher, now),
         RoleService(database, publisher, now),
         TenantService(database, publisher, now),

@@ -22,6 +22,7 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
     """
     yield from _check_admin_password(settings)
     yield from _check_mail_server(settings)
+    yield from _check_clerk(settings)
     if settings.common.is_production and urlsplit(settings.public_url).hostname in (
         "127.0.0.1",
         "localhost",
@@ -66,6 +67,34 @@ def _check_mail_server(settings: Settings) -> Iterator[Finding]:
             f"The mail server does not respond ({reason}).",
             "Password reset mails are queued, and dropped after 24 hours.",
             "Correct SMTP_URL; meanwhile: python -m backend users reset-password USER",
+        )
+
+
+def _check_clerk(settings: Settings) -> Iterator[Finding]:
+    clerk = settings.clerk
+    if clerk is None:
+        return
+    if settings.common.is_production and not clerk.is_live:
+        yield warning(
+            "auth",
+            "CLERK_PUBLISHABLE_KEY is of a development instance of Clerk.",
+            "Its users and limits are those of a test, and anyone can sign up there.",
+            "Set the keys of the production instance; they begin with pk_live_ and sk_live_.",
+        )
+    if not clerk.authorized_parties:
+        yield warning(
+            "auth",
+            "CLERK_AUTHORIZED_PARTIES is not set.",
+            "Tokens are accepted from every application of the Clerk instance. Production does "
+            "not start without it.",
+            "Set it to the origins of your pages, such as https://app.example.org",
+        )
+    if clerk.public_key is None and (reason := check_connection(clerk.jwks_url or clerk.issuer)):
+        yield error(
+            "auth",
+            f"The keys of Clerk cannot be loaded ({reason}).",
+            "Tokens of Clerk are rejected with status 503 once the last keys are a day old.",
+            "Allow the connection, or set CLERK_JWT_KEY to the public key of the application.",
         )
 
 

@@ -429,6 +429,26 @@ class InvalidIdToken(_Unauthenticated):
     code = "invalid_id_token"
 
 
+class InvalidClerkToken(_Unauthenticated):
+    """The session token of Clerk is not accepted. *reason* is a short term for it."""
+
+    code = "invalid_clerk_token"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"The Clerk session token is rejected ({reason}). {detail}")
+        self.reason = reason
+
+
+class InvalidWebhookSignature(_Unauthenticated):
+    code = "invalid_signature"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The signature of the webhook is not valid, or older than 5 minutes. Compare "
+            "CLERK_WEBHOOK_SECRET with the signing secret of the endpoint in Clerk's dashboard."
+        )
+
+
 class InvalidSignIn(_Unauthenticated):
     code = "invalid_sign_in"
 

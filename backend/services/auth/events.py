@@ -37,6 +37,7 @@ EndReason = Literal[
     "logout",
     "logout_all",
     "ended_by_owner",
+    "ended_by_provider",
     "refresh_reused",
     "password_change",
     "password_reset",

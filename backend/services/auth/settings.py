@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
+from backend.chassis.clerk import ClerkApplication, load_clerk_application
 from backend.chassis.settings import (
     CommonSettings,
     Env,
@@ -16,6 +17,9 @@ from backend.chassis.settings import (
 )
 from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.settings import SecuritySettings
+from backend.security.standard_webhooks import decode_secret
+from backend.services.auth.clients.clerk.keys import parse_public_key
+from backend.services.auth.clients.clerk.settings import ClerkSettings
 from backend.services.auth.clients.oidc import OidcProviderSettings
 from backend.services.auth.domain.credentials.failed_attempts import AttemptRate
 
@@ -24,6 +28,20 @@ _MAX_RETENTION_DAYS = 36_500
 # As in requests: the server of the address decides the rest.
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 _PROVIDER_NAME = re.compile(r"[a-z0-9-]{1,24}")
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+# Also of browser extensions and of apps, such as capacitor://localhost.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+_CLERK_SECRET_KEY = re.compile(r"sk_(test|live)_[A-Za-z0-9+/=_-]+")
+_CLERK_ORGANIZATION = re.compile(r"(org_[A-Za-z0-9]+)=([a-z0-9-]{1,63})")
+# They have no meaning without a publishable key.
+_CLERK_DETAILS = (
+    "CLERK_SECRET_KEY",
+    "CLERK_JWT_KEY",
+    "CLERK_AUTHORIZED_PARTIES",
+    "CLERK_JWKS_URL",
+    "CLERK_WEBHOOK_SECRET",
+    "CLERK_WEBHOOK_SIGNING_SECRET",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,7 @@ class Settings:
         public_url: address of the gateway as browsers see it, without a trailing slash.
         browser_sessions: when sessions can be in cookies.
         providers: OpenID Connect providers.
+        clerk: the Clerk application whose session tokens are accepted, if any.
     """
 
     common: CommonSettings
@@ -62,6 +81,7 @@ class Settings:
     public_url: str
     browser_sessions: BrowserSessionPolicy
     providers: tuple[OidcProviderSettings, ...]
+    clerk: ClerkSettings | None = None
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -89,6 +109,7 @@ class Settings:
             public_url=load_public_url(env),
             browser_sessions=load_browser_session_policy(env),
             providers=tuple(_read_provider(env, name) for name in env.text_list("OIDC_PROVIDERS")),
+            clerk=_read_clerk(env),
         )
 
 
@@ -128,7 +149,7 @@ def _read_provider(env: Env, name: str) -> OidcProviderSettings:
         )
     url = urlsplit(issuer)
     uses_tls = url.scheme == "https"
-    if not uses_tls and (env.is_production or url.hostname not in ("127.0.0.1", "localhost")):
+    if not uses_tls and (env.is_production or url.hostname not in _LOCAL_HOSTS):
         raise SettingsError(f"{prefix}ISSUER must begin with https://.")
     return OidcProviderSettings(
         name=name,
@@ -137,3 +158,116 @@ def _read_provider(env: Env, name: str) -> OidcProviderSettings:
         client_secret=env.optional(f"{prefix}CLIENT_SECRET"),
         trust_email=env.flag(f"{prefix}TRUST_EMAIL"),
     )
+
+
+def _read_clerk(env: Env) -> ClerkSettings | None:
+    application = load_clerk_application(env)
+    if application is None:
+        for name in _CLERK_DETAILS:
+            if env.optional(name):
+                raise SettingsError(
+                    f"{name} is set: set CLERK_PUBLISHABLE_KEY too, which names the application."
+                )
+        return None
+    return ClerkSettings(
+        issuer=application.issuer,
+        is_live=application.is_live,
+        authorized_parties=_read_authorized_parties(env),
+        public_key=_read_clerk_public_key(env),
+        jwks_url=_read_clerk_url(env, "CLERK_JWKS_URL"),
+        api_url=_read_clerk_url(env, "CLERK_API_URL"),
+        secret_key=_read_clerk_secret_key(env, application),
+        webhook_secret=_read_clerk_webhook_secret(env),
+        organizations=_read_clerk_organizations(env),
+        trust_email=env.flag("CLERK_TRUST_EMAIL"),
+    )
+
+
+def _read_authorized_parties(env: Env) -> tuple[str, ...]:
+    parties = env.text_list("CLERK_AUTHORIZED_PARTIES")
+    for party in parties:
+        if not _ORIGIN.fullmatch(party):
+            raise SettingsError(
+                "CLERK_AUTHORIZED_PARTIES must be origins such as https://app.example.org, "
+                f"without a path or a slash at the end; one is {party!r}."
+            )
+    if env.is_production and not parties:
+        raise SettingsError(
+            "CLERK_AUTHORIZED_PARTIES must list the origins of the pages that sign in with Clerk, "
+            "such as https://app.example.org: production accepts tokens of no others."
+        )
+    return parties
+
+
+def _read_clerk_public_key(env: Env) -> str | None:
+    key = env.optional("CLERK_JWT_KEY")
+    if key is not None:
+        try:
+            parse_public_key(key)
+        except ValueError as error:
+            raise SettingsError(
+                f"CLERK_JWT_KEY is not usable. {error} Copy the 'JWKS public key' of the Clerk "
+                "dashboard."
+            ) from None
+    return key
+
+
+def _read_clerk_url(env: Env, name: str) -> str | None:
+    value = env.optional(name)
+    if value is None:
+        return None
+    url = urlsplit(value)
+    is_local = not env.is_production and url.hostname in _LOCAL_HOSTS
+    if not url.hostname or url.username or url.scheme not in ("https", *["http"] * is_local):
+        raise SettingsError(f"{name} must be a URL that begins with https://.")
+    return value.rstrip("/")
+
+
+def _read_clerk_secret_key(env: Env, application: ClerkApplication) -> Secret | None:
+    key = env.optional("CLERK_SECRET_KEY")
+    if key is None:
+        return None
+    match = _CLERK_SECRET_KEY.fullmatch(key)
+    if match is None:
+        raise SettingsError(
+            "CLERK_SECRET_KEY is not a secret key of Clerk; it begins with sk_test_ or sk_live_."
+        )
+    if (match[1] == "live") != application.is_live:
+        raise SettingsError(
+            "CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY contradict each other: one is of a "
+            "development instance (test), the other of a production instance (live)."
+        )
+    return Secret(key)
+
+
+def _read_clerk_webhook_secret(env: Env) -> Secret | None:
+    secret = env.optional("CLERK_WEBHOOK_SECRET")
+    signing_secret = env.optional("CLERK_WEBHOOK_SIGNING_SECRET")
+    if secret and signing_secret and secret != signing_secret:
+        raise SettingsError(
+            "CLERK_WEBHOOK_SECRET and CLERK_WEBHOOK_SIGNING_SECRET set the same thing and have "
+            "different values. Keep one of them."
+        )
+    secret = secret or signing_secret
+    if secret is None:
+        return None
+    try:
+        decode_secret(secret)
+    except ValueError:
+        raise SettingsError(
+            "CLERK_WEBHOOK_SECRET is not the signing secret of an endpoint; it begins with whsec_."
+        ) from None
+    return Secret(secret)
+
+
+def _read_clerk_organizations(env: Env) -> dict[str, str]:
+    tenants: dict[str, str] = {}
+    for entry in env.text_list("CLERK_ORGANIZATIONS"):
+        match = _CLERK_ORGANIZATION.fullmatch(entry)
+        if match is None or tenants.get(match[1], match[2]) != match[2]:
+            raise SettingsError(
+                "CLERK_ORGANIZATIONS must map each organization to one tenant, such as "
+                f"org_2abcDEF=acme; an entry is {entry!r}."
+            )
+        tenants[match[1]] = match[2]
+    return tenants

@@ -11,11 +11,24 @@ from backend.chassis.encryption import Encryptor
 from backend.chassis.settings import SettingsError
 from backend.security.authentication import open_revocations
 from backend.security.revocation import Revocations
+from backend.services.auth.clients.clerk.http import ClerkHttp
+from backend.services.auth.clients.clerk.keys import (
+    ConfiguredKey,
+    DownloadedKeys,
+    KeySource,
+    parse_public_key,
+)
+from backend.services.auth.clients.clerk.settings import ClerkSettings
+from backend.services.auth.clients.clerk.tokens import ClerkTokenVerifier
+from backend.services.auth.clients.clerk.users import API_URL, ClerkUsers
 from backend.services.auth.clients.mail import FolderMailSender, MailSender, SmtpMailSender
 from backend.services.auth.clients.oidc import OidcProvider
 from backend.services.auth.domain.accounts import AccountService
 from backend.services.auth.domain.audit import AuditLog
 from backend.services.auth.domain.credentials.api_keys import ApiKeyService
+from backend.services.auth.domain.credentials.clerk_organizations import ClerkOrganizations
+from backend.services.auth.domain.credentials.clerk_sessions import ClerkSessionService
+from backend.services.auth.domain.credentials.clerk_webhooks import ClerkWebhookService
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.external_identities import ExternalSignInService
 from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
@@ -28,6 +41,7 @@ from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.domain.signing_keys import SigningKeys
 from backend.services.auth.domain.stored_revocations import StoredRevocations
+from backend.services.auth.routes.credentials.clerk import ClerkServices
 from backend.services.auth.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -124,6 +138,50 @@ class AuthComponents:
             Encryptor(self.settings.common.secret_key.reveal(), "external-sign-in"),
             self.now,
         )
+
+    def create_clerk(self, sign_in: ExternalSignInService) -> ClerkServices:
+        """Return what the routes for Clerk need: nothing if no application is configured."""
+        settings = self.settings.clerk
+        if settings is None:
+            return ClerkServices(None, None)
+        organizations = ClerkOrganizations(settings.issuer, settings.organizations, self.publisher)
+        sessions = ClerkSessionService(
+            self.database,
+            settings.issuer,
+            ClerkTokenVerifier(
+                settings.issuer,
+                settings.authorized_parties,
+                _create_clerk_keys(settings),
+                self.now,
+            ),
+            _create_clerk_users(settings),
+            sign_in,
+            organizations,
+            self.publisher,
+            self.settings.session_lifetime,
+            self.now,
+            trust_email=settings.trust_email,
+        )
+        webhooks = ClerkWebhookService(
+            self.database, settings.webhook_secret, sessions, organizations, self.now
+        )
+        return ClerkServices(sessions, webhooks)
+
+
+def _create_clerk_keys(settings: ClerkSettings) -> KeySource:
+    if settings.public_key is not None:
+        return ConfiguredKey(parse_public_key(settings.public_key))
+    if settings.jwks_url is not None:
+        return DownloadedKeys(ClerkHttp(settings.jwks_url, is_configured=True), "")
+    return DownloadedKeys(ClerkHttp(settings.issuer, is_configured=False), "/.well-known/jwks.json")
+
+
+def _create_clerk_users(settings: ClerkSettings) -> ClerkUsers | None:
+    if settings.secret_key is None:
+        return None
+    is_configured = settings.api_url is not None
+    http = ClerkHttp(settings.api_url or API_URL, is_configured=is_configured)
+    return ClerkUsers(http, settings.secret_key)
 
 
 def _create_mail_sender(settings: Settings) -> MailSender | None:

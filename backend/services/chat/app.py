@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,12 +32,18 @@ from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.history import HistoryService
 from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.media.stored_files import MessageFiles
+from backend.services.chat.domain.media.uploads import UploadService
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.retention import RetentionService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService, TenantStats, UserStatsService
 from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
+from backend.services.chat.domain.visitors.conversations import VisitorConversations
+from backend.services.chat.domain.visitors.sessions import VisitorSessions
+from backend.services.chat.domain.visitors.streams import VisitorStreams
+from backend.services.chat.domain.visitors.tokens import VisitorTokens
+from backend.services.chat.domain.visitors.widget_files import WidgetFiles
 from backend.services.chat.domain.voice.calls import CallService
 from backend.services.chat.domain.voice.speech import SpeechService
 from backend.services.chat.domain.waiting import WaitLimit
@@ -55,11 +62,15 @@ from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
 from backend.services.chat.routes.stats import stats
 from backend.services.chat.routes.templates import templates
+from backend.services.chat.routes.uploads import uploads
+from backend.services.chat.routes.visitors import visitors
 from backend.services.chat.routes.webhooks import webhooks
+from backend.services.chat.routes.widget import widget
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
+_STATIC_FOLDER = Path(__file__).parent / "static"
 # Work that is overdue for this time means that no worker does it.
 _STALLED_AFTER = timedelta(minutes=1)
 
@@ -105,6 +116,7 @@ def create_app(
     deliver_events(app, settings.common, database, metrics, broker)
     waker = WorkerWaker(settings.folder, jobs)
     waker.listen(database)
+    files = AttachmentFiles(settings.folder / "attachments")
     for component in (
         components,
         components.board,
@@ -112,7 +124,8 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
-        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
+        MessageFiles(database, files),
+        UploadService(database, files, now),
         AccountService(
             database,
             components.encryptor,
@@ -137,6 +150,15 @@ def create_app(
         TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
         UserStatsService(database, now),
         TypingSignals(components.signals),
+        VisitorConversations(database, message_log, now),
+        VisitorSessions(
+            database.across_tenants(),
+            VisitorTokens(settings.common.secret_key.reveal(), now),
+            settings.public_url,
+            now,
+        ),
+        VisitorStreams(settings.common.threads),
+        WidgetFiles.load(_STATIC_FOLDER),
         WaitLimit(settings.max_wait.total_seconds()),
         WaitSlots(settings.common.threads),
     ):
@@ -147,6 +169,7 @@ def create_app(
     for blueprint in (
         messages,
         conversations,
+        uploads,
         search,
         history,
         stats,
@@ -159,6 +182,8 @@ def create_app(
         media,
         webhooks,
         audio,
+        visitors,
+        widget,
     ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)

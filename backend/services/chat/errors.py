@@ -282,3 +282,126 @@ class SpeechNotSupported(InvalidContent):
 
     code = "not_supported"
     title = "Not supported"
+
+
+class EmptyFile(ServiceError):
+    """An uploaded file has no content."""
+
+    status = 422
+    code = "empty_file"
+    title = "File is empty"
+
+    def __init__(self) -> None:
+        super().__init__("The file has no content. Choose another.")
+
+
+class FileTooLarge(ServiceError):
+    """An uploaded file is larger than the channel accepts."""
+
+    status = 413
+    code = "file_too_large"
+    title = "File is too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"Files in this conversation may have at most {max_bytes} bytes.")
+
+
+class FileTypeNotSupported(ServiceError):
+    """The channel does not accept files of this type."""
+
+    status = 415
+    code = "file_type_not_supported"
+    title = "Type of file is not supported"
+
+
+class TooManyUploads(ServiceError):
+    """Uploaded files that were not posted use all space of the user."""
+
+    status = 409
+    code = "too_many_uploads"
+    title = "Too many uploaded files"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"Your uploaded files that were not sent may have {max_bytes} bytes in total. Send "
+            "them, or wait until they are deleted after 24 hours."
+        )
+
+
+class VisitorTokenRejected(ServiceError):
+    """The token of a visitor is missing, forged, expired, or belongs to another account."""
+
+    status = 401
+    code = "visitor_token_rejected"
+    title = "Token of the visitor is not valid"
+
+    def __init__(self) -> None:
+        super().__init__("The token is missing or not valid for this chat. Open a new session.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class OriginNotAllowed(ServiceError):
+    """The page that sent the request is not of a site in the account's list."""
+
+    status = 403
+    code = "origin_not_allowed"
+    title = "Site is not allowed"
+
+    def __init__(self, origin: str) -> None:
+        site = f"Pages of {origin[:300]}" if origin else "Requests without an Origin header"
+        super().__init__(
+            f"{site} may not use this chat. An administrator can add the site to the setting "
+            "origins of the account."
+        )
+
+
+class OtherOrigin(ServiceError):
+    """The session of a visitor was opened by a page of another site."""
+
+    status = 403
+    code = "other_origin"
+    title = "Session belongs to another site"
+
+    def __init__(self, expected: str, received: str) -> None:
+        site = f"pages of {expected}" if expected else "the frame of the chat"
+        super().__init__(
+            f"The session was opened by {site}, so {received[:300]} may not use it. Open a new one."
+        )
+
+
+class VisitorBlocked(ServiceError):
+    """The team ignores messages of this contact."""
+
+    status = 403
+    code = "contact_blocked"
+    title = "Chat is closed"
+
+    def __init__(self) -> None:
+        super().__init__("The team has closed this chat.")
+
+
+class TooManyStreams(ServiceError):
+    """The threads for event streams of visitors are in use."""
+
+    status = 503
+    code = "too_many_streams"
+    title = "Too many event streams"
+
+    def __init__(self) -> None:
+        super().__init__("Too many streams are open. Request the messages every few seconds.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "60"}
+
+
+class WidgetFileNotFound(ServiceError):
+    """The file is not part of the current version of the widget."""
+
+    status = 404
+    code = "file_not_found"
+    title = "File not found"
+
+    def __init__(self) -> None:
+        super().__init__("The widget has no such file. Load its page again.")

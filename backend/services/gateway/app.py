@@ -29,8 +29,9 @@ from backend.security.settings import SecuritySettings
 from backend.services.gateway.clients.blocking_upstream import BlockingUpstreamPool
 from backend.services.gateway.clients.certificate_file import collect_certificate_expiry
 from backend.services.gateway.clients.daily_count_store import LocalDailyCounts, RedisDailyCounts
+from backend.services.gateway.clients.external_tokens import ExternalTokenExchange
 from backend.services.gateway.clients.service_probe import ServiceProbe
-from backend.services.gateway.domain.caller_identity import CallerAuthenticator
+from backend.services.gateway.domain.caller_identity import CallerAuthenticator, ExternalIssuer
 from backend.services.gateway.domain.cors import CorsPolicy
 from backend.services.gateway.domain.daily_traffic import DailyTraffic
 from backend.services.gateway.domain.forwarding import RequestForwarder
@@ -38,6 +39,7 @@ from backend.services.gateway.domain.health import RedisHealthChecker, ServiceHe
 from backend.services.gateway.domain.openapi_merge import OpenApiMerger
 from backend.services.gateway.edge.worker_state import EdgeConfig
 from backend.services.gateway.routes.browser_sessions import accept_browser_sessions
+from backend.services.gateway.routes.external_tokens import accept_external_tokens
 from backend.services.gateway.routes.forwarding import (
     apply_cors,
     convert_problems_to_openai_errors,
@@ -87,11 +89,12 @@ def create_app(
         app,
         ServerConfig(settings.drain_seconds, settings.certificate, settings.certificate_key),
     )
+    authenticator = CallerAuthenticator(security, _create_external_issuer(settings, security))
     provide(
         app,
         RequestForwarder(
             table=settings.table,
-            authenticator=CallerAuthenticator(security),
+            authenticator=authenticator,
             limiter=limiter or open_limiter(settings.common.redis_url),
             upstreams=BlockingUpstreamPool(),
             trusted_proxies=settings.trusted_proxies,
@@ -106,7 +109,8 @@ def create_app(
     audit_requests_without_tables(app, settings.common)
     reject_invalid_targets(app)
     accept_browser_sessions(app, settings.browser_sessions)
-    apply_cors(app, cors)
+    accept_external_tokens(app, authenticator)
+    apply_cors(app, cors, settings.table)
     convert_problems_to_openai_errors(app, settings.table)
     app.register_blueprint(index_routes)
     app.register_blueprint(stats_routes)
@@ -120,6 +124,13 @@ def create_app(
         )
     )
     return verify_routes(app)
+
+
+def _create_external_issuer(settings: Settings, security: SecurityContext) -> ExternalIssuer | None:
+    if settings.external_issuer is None:
+        return None
+    exchange = ExternalTokenExchange(settings.auth_url, security.service_tokens)
+    return ExternalIssuer(settings.external_issuer, exchange)
 
 
 def _create_count_store(redis_url: str | None) -> RedisDailyCounts | LocalDailyCounts:

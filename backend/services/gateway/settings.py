@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, get_service
+from backend.chassis.clerk import load_clerk_application
 from backend.chassis.settings import (
     CommonSettings,
     Env,
@@ -29,7 +30,11 @@ from backend.services.gateway.domain.routing.route_table import (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the gateway: routes, trusted proxies, CORS, browser sessions, TLS, drain time."""
+    """Settings of the gateway: routes, trusted proxies, CORS, browser sessions, TLS, drain time.
+
+    *external_issuer* is the identity provider whose session tokens auth exchanges, if any;
+    *auth_url* is the address of auth for these exchanges.
+    """
 
     common: CommonSettings
     table: RouteTable
@@ -39,12 +44,15 @@ class Settings:
     certificate: Path | None
     certificate_key: Path | None
     drain_seconds: float
+    external_issuer: str | None = None
+    auth_url: str = ""
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
         certificate, key = env.optional("TLS_CERTFILE"), env.optional("TLS_KEYFILE")
         if (certificate is None) != (key is None):
             raise SettingsError("Set both TLS_CERTFILE and TLS_KEYFILE, or none of them.")
+        clerk = load_clerk_application(env)
         return cls(
             common=CommonSettings.from_env(env, "gateway"),
             table=load_routes(env),
@@ -54,6 +62,8 @@ class Settings:
             certificate=Path(certificate) if certificate else None,
             certificate_key=Path(key) if key else None,
             drain_seconds=env.decimal("GATEWAY_DRAIN_SECONDS", 30.0),
+            external_issuer=clerk.issuer if clerk is not None else None,
+            auth_url=load_service_urls(env, get_service("auth"))[0],
         )
 
 

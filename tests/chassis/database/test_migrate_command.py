@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "backend.operations", "migrate"]
 
@@ -30,6 +32,7 @@ def test_migrate_prints_every_service_with_its_revision(tmp_path):
     assert migrate({"DATA_DIR": str(tmp_path)}).stdout == result.stdout
 
 
+@pytest.mark.slow
 def test_migrate_reports_a_missing_setting(tmp_path):
     result = migrate({"DATA_DIR": str(tmp_path), "APP_ENV": "production"})
 

@@ -56,7 +56,7 @@ def test_every_event_has_a_description_and_a_type_of_its_service():
 
 def test_document_describes_the_events_of_all_services(document):
     assert set(document["components"]["messages"]) == {
-        *("agent.run-started", "agent.run-finished"),
+        *("agent.run-started", "agent.run-finished", "agent.drift-detected"),
         *("auth.user-created", "auth.user-changed", "auth.session-ended"),
         *("rag.document-ready", "rag.document-failed"),
         *("chat.message-created", "chat.message-edited", "chat.message-deleted"),

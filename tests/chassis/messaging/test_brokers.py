@@ -186,8 +186,9 @@ def test_local_publisher_fails_without_acknowledgement_and_repeats_the_events():
     ("url", "brokers", "expected"),
     [
         ("", "", "redis://shared:6379"),
-        ("amqp://user:word@host/vhost", "one:9092", "amqp://user:word@host/vhost"),
+        ("amqp://user:word@host/vhost", "", "amqp://user:word@host/vhost"),
         ("kafka://one,two:9093", "", "kafka://one,two:9093"),
+        ("kafka://one,two:9093", "one:9092,two:9093", "kafka://one,two:9093"),
         ("", '["one:9092", "two:9092"]', "kafka://one:9092,two:9092"),
         ("", "one:9092, two:9092", "kafka://one:9092,two:9092"),
         ("memory://", "", "memory://"),
@@ -210,6 +211,8 @@ def test_events_stay_in_the_process_without_a_server():
         ("kafka://", "", "names no server"),
         ("kafka://user:secret@host", "", "addresses only"),
         ("", "[1]", "KAFKA_BROKERS is no list"),
+        ("amqp://user:secret@host", "one:9092", "EVENTS_URL and KAFKA_BROKERS set the same"),
+        ("kafka://one:9092", "two:9092", "EVENTS_URL and KAFKA_BROKERS set the same"),
     ],
 )
 def test_invalid_address_is_explained_without_its_password(url, brokers, message):

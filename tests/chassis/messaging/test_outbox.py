@@ -6,11 +6,13 @@ import pytest
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.http import UpstreamUnavailable
+from backend.chassis.messaging import relay as relay_module
 from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.events import EventsRejected
 from backend.chassis.messaging.outbox import Outbox
-from backend.chassis.messaging.relay import OutboxRelay
+from backend.chassis.messaging.relay import OutboxRelay, RelayTask
+from tests.servers import wait_until
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -191,3 +193,18 @@ def test_other_tenants_events_are_invisible_in_a_tenants_session(postgres_url):
     database.engine.dispose()
 
     assert rows == []
+
+
+def test_first_event_after_a_pause_is_delivered_at_once(
+    database, audit, outbox, consumer, monkeypatch
+):
+    monkeypatch.setitem(relay_module._COLLECT_SECONDS, "audit", 3600.0)
+    task = RelayTask(outbox, relay_of(outbox, consumer), ())
+    task.start()
+    try:
+        wait_until(lambda: not outbox.has_pending_events())
+        with database.write("tenant-a") as session:
+            audit.add_event(session, deletion("first"))
+        wait_until(lambda: consumer.delivered == ["first"])
+    finally:
+        task.stop()

@@ -74,11 +74,13 @@ def test_timestamp_is_rfc3339_in_utc():
             "asyncio.run(main())",
             "Exception in callback",
             id="exception in an event loop",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "class X:\n    def __del__(self): 1 / 0\nx = X()\ndel x",
             "exception ignored: ZeroDivisionError",
             id="exception in a finalizer",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -142,6 +144,7 @@ def test_traceback_on_a_terminal_has_several_lines():
     assert not output.startswith("{")
 
 
+@pytest.mark.slow
 def test_log_level_hides_less_severe_lines():
     code = (
         "import logging\nfrom backend.chassis.observability.logs import configure_logging\n"

@@ -51,6 +51,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_process_metrics_cover_all_workers_and_survive_a_killed_one(url):
     # The master and three workers, which do not all start at the same time.
     wait_until(lambda: read_process_metrics(url)["service_processes"] == 4)

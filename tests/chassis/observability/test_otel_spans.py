@@ -151,6 +151,7 @@ def test_rejected_export_is_logged_once(collector, caplog):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collector", ["closed", "silent"])
 def test_process_exits_quickly_when_the_collector_does_not_respond(collector, tmp_path):
     with socket.socket() as silent:

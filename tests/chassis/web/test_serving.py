@@ -85,6 +85,7 @@ def test_service_with_one_worker_is_a_single_process_that_logs_json(service, por
     assert {line["service"] for line in read_log_lines(tmp_path)} == {"bare-service"}
 
 
+@pytest.mark.slow
 def test_several_workers_run_below_a_master(port, tmp_path):
     with start_service(port, tmp_path, BARE_SERVICE_WORKERS="2") as process:
         worker, parent = map(int, request_health(port).split())

@@ -106,6 +106,7 @@ def test_backup_is_consistent_while_rows_are_written(
         assert 10 < conversations <= created
 
 
+@pytest.mark.slow
 def test_killed_backup_leaves_no_file_and_does_not_block_the_next_one(filled, tmp_path):
     (filled.data / "rag").mkdir()
     # The backup waits for this lock.

@@ -124,6 +124,7 @@ def test_missing_file_is_reported(get_error, tmp_path):
     assert "cannot be read" in get_error(tmp_path / "nowhere.backup")
 
 
+@pytest.mark.slow
 def test_truncated_backup_is_rejected_at_any_length(valid_backup, get_error, tmp_path):
     content = valid_backup.read_bytes()
     size = len(content)
@@ -133,6 +134,7 @@ def test_truncated_backup_is_rejected_at_any_length(valid_backup, get_error, tmp
         assert "damaged" in get_error(file)
 
 
+@pytest.mark.slow
 def test_backup_with_a_flipped_bit_is_rejected_at_any_offset(valid_backup, get_error, tmp_path):
     tar = bytearray(gzip.decompress(valid_backup.read_bytes()))
     content_size = len(tar.rstrip(b"\0"))
@@ -164,6 +166,7 @@ def with_manifest(valid_backup, change):
     return gzip.compress(first[:length] + rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -232,6 +235,7 @@ def test_backup_of_an_installation_without_tables_fails(create_installation, tmp
     assert list(tmp_path.glob("all.backup*")) == []
 
 
+@pytest.mark.slow
 def test_encrypted_backup_requires_its_passphrase(
     filled, create_installation, get_error, tmp_path, capsys
 ):

@@ -40,6 +40,7 @@ def test_report_contains_each_setting_with_its_origin_and_no_secret(get_report):
     assert "hidden" not in output
 
 
+@pytest.mark.slow
 def test_report_contains_consequence_and_fix_of_an_unknown_setting(get_report):
     output = get_report(RATE_LIMITS_API="7/minute")
 

@@ -145,6 +145,7 @@ def test_programs_that_are_no_modules_are_not_forked(server: ForkServer, tmp_pat
     assert server.fork(("/bin/true",), tmp_path / "log", {}, tmp_path) is None
 
 
+@pytest.mark.slow
 def test_killed_server_leaves_its_processes_and_can_be_restarted(tmp_path: Path) -> None:
     server = ForkServer((), tmp_path / "server.log", dict(os.environ), ROOT)
     killed = server.start()
@@ -275,6 +276,7 @@ def was_forked(suite: StandInSuite, name: str) -> bool:
     return program[45] == server[45]  # arg_start, which is random for each executed program
 
 
+@pytest.mark.slow
 def test_supervisor_restarts_a_forked_service(forked_suite: StandInSuite) -> None:
     pids = forked_suite.get_pids()
     assert all(was_forked(forked_suite, f"{name}-service") for name in ("alpha", "beta"))
@@ -286,6 +288,7 @@ def test_supervisor_restarts_a_forked_service(forked_suite: StandInSuite) -> Non
     assert "alpha-service was killed by SIGKILL" in read_supervisor_log(forked_suite)
 
 
+@pytest.mark.slow
 def test_supervisor_restarts_the_fork_server(forked_suite: StandInSuite) -> None:
     pids = forked_suite.get_pids()
     os.kill(pids["fork-server"], signal.SIGKILL)

@@ -83,5 +83,8 @@ def test_service_urls_are_read_from_the_environment(tmp_path):
         "agent": ("http://127.0.0.1:6002",),
         "rag": ("http://a:5003", "http://b:5003"),
         "chat": ("http://127.0.0.1:5004",),
+        "realtime": ("http://127.0.0.1:5006",),
+        "packages": ("http://127.0.0.1:5007",),
+        "console": ("http://127.0.0.1:5008",),
         "gateway": ("http://127.0.0.1:5000",),
     }

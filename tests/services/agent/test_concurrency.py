@@ -128,6 +128,7 @@ def test_requests_to_two_workers_in_one_conversation_are_serialised(agents, mode
     assert all(len(message["alternatives"]) == 1 for message in messages)
 
 
+@pytest.mark.slow
 def test_run_is_cancelled_through_another_worker(agents, model_server, ada):
     model_server.default_reply = Reply(text="word " * 400, pause_seconds=0.05)
     with open_stream(agents[0], ada) as response:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from backend.services.chat.clients.standard_webhooks import sign_webhook
+from backend.services.chat.clients.standard_webhooks import sign_json_webhook
 from backend.services.chat.store.accounts import get_or_create_contact
 from backend.services.chat.store.conversations import get_or_create_conversation
 from tests.services.chat.conftest import TEAM
@@ -275,7 +275,7 @@ def test_replaced_secret_of_a_webhook_is_rejected_at_once(client, manager, compo
     body = b'{"type": "message", "data": {}}'
 
     def send_signed(secret, number):
-        headers = sign_webhook(secret, f"msg_{number}", components.now(), body)
+        headers = sign_json_webhook(secret, f"msg_{number}", components.now(), body)
         return client.post(f"/webhook/generic/{created['id']}", data=body, headers=headers)
 
     assert send_signed(old, 1).status_code == 200

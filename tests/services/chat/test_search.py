@@ -1,8 +1,12 @@
 """Search of messages: words of several scripts, rights, pages."""
 
 import pytest
+from sqlalchemy import select
 
 from backend.services.chat.domain.search_words import index_words, query_words
+from backend.services.chat.store import search as store
+from backend.services.chat.store.tables import Message
+from tests.services.chat.conftest import TEAM
 from tests.services.chat.test_web_chat import send
 
 
@@ -96,3 +100,60 @@ def test_stats_count_conversations_and_messages(client, ada, colleague):
     assert stats["conversations"] == {"open": 1}
     assert stats["messages_24h"] == {"inbound": 1, "outbound": 1}
     assert client.get("/stats", headers=ada).status_code == 403
+
+
+def test_messages_of_other_tenants_are_not_found(client, colleague, identities):
+    other = identities.bearer("user-x", tenant_id="tenant-x", permissions=("chat:use", "chat:read"))
+    send(client, other, "parcel of another tenant")
+
+    found = client.get("/search?q=parcel", headers=colleague).json["items"]
+    own = client.get("/search?q=parcel", headers=other).json["items"]
+
+    assert found == []
+    assert {item["conversation"]["owner_id"] for item in own} == {"user-x"}
+
+
+@pytest.mark.parametrize("limit", [0, store.MAX_SCANNED_MESSAGES], ids=["many", "few"])
+def test_users_with_many_and_with_few_messages_find_the_same(
+    client, ada, bob, colleague, monkeypatch, limit
+):
+    monkeypatch.setattr(store, "MAX_SCANNED_MESSAGES", limit)
+    mine = send(client, ada, "alpha 100% _beta_ one").json["conversation_id"]
+    send(client, bob, "alpha beta two")
+    note = {"content": "alpha beta note", "internal": True}
+    client.post(f"/conversations/{mine}/messages", json=note, headers=colleague)
+
+    def find(query):
+        items = client.get("/search", query_string={"q": query}, headers=ada).json["items"]
+        return [item["message"]["content"]["text"] for item in items]
+
+    text = "alpha 100% _beta_ one"
+    assert find("alpha beta") == [f"You said: {text}", text]
+    assert find("alph") == find("alpha two") == find("note") == []
+    page = client.get("/search?q=alpha&limit=1", headers=ada).json
+    rest = client.get(f"/search?q=alpha&cursor={page['next_cursor']}", headers=ada).json
+    assert [item["message"]["content"]["text"] for item in rest["items"]] == [text]
+
+
+def test_pages_contain_old_messages_too(client, ada, colleague, components):
+    sent = [send(client, ada, f"omega {position}").json["message"]["id"] for position in range(5)]
+    # Far apart, so that they are in different blocks of the index.
+    numbers = [100, 20_000, 200_000, 500_000, 5_000_000]
+    with components.database.write(TEAM) as session:
+        for message_id, number in zip(sent, numbers, strict=True):
+            message = session.scalars(select(Message).where(Message.id == message_id)).one()
+            copied = {column.name: getattr(message, column.name) for column in message.__table__.c}
+            session.delete(message)
+            session.flush()
+            session.add(Message(**copied | {"number": number}))
+            session.flush()
+
+    found, cursor = [], ""
+    while cursor is not None:
+        query = {"q": "omega", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/search", query_string=query, headers=colleague).json
+        found += [item["message"]["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert [message_id for message_id in found if message_id in sent] == sent[::-1]
+    assert len(found) == len(set(found)) == 10

@@ -85,9 +85,11 @@ class _QuietRequestHandler(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def serve_flask(app: Flask) -> Iterator[int]:
+def serve_flask(app: Flask, port: int = 0) -> Iterator[int]:
     """Serve the app with Flask's development server and yield its port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietRequestHandler)
+    server = make_server(
+        "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler
+    )
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

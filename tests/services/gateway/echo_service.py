@@ -235,6 +235,16 @@ RESPONDERS: dict[str, Callable[..., bool]] = {
         b"Content-Length: 6\r\n\r\npoison",
         keep_alive=True,
     ),
+    **dict.fromkeys(
+        ("/web/acc_1", "/web/acc_1/sessions", "/cors"),
+        _raw(
+            b"HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: https://shop.example\r\n"
+            b"Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Credentials: true\r\n"
+            b"Vary: Origin\r\n"
+            b"Content-Security-Policy: frame-ancestors https://shop.example\r\n\r\n",
+            keep_alive=True,
+        ),
+    ),
     "/early-hints": _raw(
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",

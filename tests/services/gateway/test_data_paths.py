@@ -348,6 +348,56 @@ def test_both_data_paths_answer_preflight_requests(serve_app, bearer):
     assert "access-control-allow-origin" not in rejected.headers
 
 
+@pytest.mark.parametrize("origins", ["", "*", "https://app.example"])
+def test_both_data_paths_let_the_service_of_visitors_decide_about_other_sites(
+    serve_app, echo, origins
+):
+    port = serve_app(CORS_ORIGINS=origins)
+    origin = "Origin: https://shop.example"
+    with RawClient(port) as client:
+        preflight = client.request(
+            "OPTIONS", "/chat/web/acc_1/sessions", origin, "Access-Control-Request-Method: POST"
+        )
+        posted = client.request("POST", "/chat/web/acc_1/sessions", origin)
+        page = client.request("GET", "/chat/web/acc_1", "Origin: https://app.example")
+        script = client.request("GET", "/chat/widget.js", "Origin: https://app.example")
+
+    assert [request["method"] for request in echo.requests] == ["OPTIONS", "POST", "GET", "GET"]
+    for response in (preflight, posted, page):
+        assert response.status == 204
+        assert response.get_all("access-control-allow-origin") == ["https://shop.example"]
+        assert response.get_all("access-control-allow-methods") == ["POST"]
+        assert response.get_all("vary") == ["Origin"]
+        assert "access-control-allow-credentials" not in response.headers
+        assert "x-frame-options" not in response.headers
+    # The service has sent no header, so there is none.
+    assert "access-control-allow-origin" not in script.headers
+
+
+def test_both_data_paths_drop_cors_headers_of_other_services(serve_app, bearer):
+    port = serve_app(CORS_ORIGINS="https://app.example")
+    with RawClient(port) as client:
+        other = client.request("GET", "/rag/cors", bearer, "Origin: https://evil.example")
+        listed = client.request("GET", "/chat/cors", bearer, "Origin: https://app.example")
+
+    assert not [name for name in other.headers if name.startswith("access-control-")]
+    assert listed.get_all("access-control-allow-origin") == ["https://app.example"]
+    assert "access-control-allow-methods" not in listed.headers
+
+
+def test_both_data_paths_limit_visitors_by_address(serve_app):
+    port = serve_app(RATE_LIMIT_API="2/minute")
+    with RawClient(port) as client:
+        statuses = [
+            client.request("POST", "/chat/web/acc_1/sessions", f"Authorization: Bearer {n}").status
+            for n in range(3)
+        ]
+        script = client.request("GET", "/chat/widget.js")
+
+    assert statuses == [204, 204, 429]
+    assert script.status == 200
+
+
 def test_both_data_paths_answer_head_without_a_body(port, bearer):
     with RawClient(port) as client:
         response = client.request("HEAD", "/rag/x", bearer)

@@ -294,6 +294,7 @@ def many(api, monkeypatch):
             api.add_events(package, event("accepted"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_pages_of_each_filter_have_every_matching_package_once_in_order(api):
     for query in QUERIES:

@@ -72,6 +72,7 @@ def test_route_with_the_highest_probability_of_delivery_on_time_comes_first(api)
     assert all(set(each["event_ids"]) <= set(events) for each in found["text"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("history")
 def test_route_begins_where_the_package_is(api):
     package = create_open(api)
@@ -80,6 +81,7 @@ def test_route_begins_where_the_package_is(api):
     assert route["places"] == ["code:USORD", "code:USPDX"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("history")
 def test_carrier_without_own_history_gets_the_routes_of_all(api):
     package = create_open(api, carrier="dhl")
@@ -88,6 +90,7 @@ def test_carrier_without_own_history_gets_the_routes_of_all(api):
     assert len(figures["routes"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("history")
 def test_unknown_destination_has_no_guessed_route(api):
     package = create_open(api, destination={"code": "JPTYO"})

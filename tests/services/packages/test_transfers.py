@@ -52,6 +52,7 @@ def test_xlsx_export_contains_text_and_no_formula(api):
     assert "<f>" not in sheet
 
 
+@pytest.mark.slow
 def test_xlsx_export_with_too_many_rows_is_rejected(api):
     lines = "".join(f'{{"tracking_number": "L{n:05}", "carrier": "x"}}\n' for n in range(101))
     assert api.post("/packages/import", data=lines, headers=JSONL).json["created"] == 101

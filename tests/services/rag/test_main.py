@@ -243,6 +243,7 @@ def test_verify_reports_no_inconsistencies(ada, run_command):
 
 
 # --mend is the name of --repair in earlier versions.
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--repair", "--mend"])
 def test_verify_reports_and_repairs_inconsistencies(ada, run_command, tmp_path, app, option):
     without_vectors = ada.upload(TRAMS, "trams.txt")
@@ -364,6 +365,7 @@ def test_evaluate_uses_one_model_for_all_documents(dataset, run_command):
     assert lines[3].split()[4] == "1.0000"  # the first hit of each question is relevant
 
 
+@pytest.mark.slow
 def test_evaluate_chooses_the_model_of_questions_in_another_language(dataset, run_command):
     queries = dataset / "queries.jsonl"
     german = "Wie lang ist die Landebahn des Flugplatzes?"

@@ -110,6 +110,7 @@ def test_answer_during_outage_cites_keyword_hits_and_is_marked_degraded(
         assert int(dense.headers["Retry-After"]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", UNREACHABLE_URLS)
 def test_service_starts_and_is_ready_while_the_vector_store_is_unreachable(
     start_app, identities, tmp_path, store

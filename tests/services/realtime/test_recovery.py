@@ -143,6 +143,7 @@ def test_nothing_is_lost_when_the_service_restarts(start, identities, token, val
         assert receiver.lost == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_the_server_is_killed(start, identities, token, persistent_valkey):
     server = persistent_valkey()
     services = [start(server.url)]

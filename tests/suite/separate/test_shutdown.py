@@ -28,6 +28,7 @@ def test_no_process_survives_a_killed_supervisor(tmp_path):
         requests.get(f"{suite.url}/health", timeout=5)
 
 
+@pytest.mark.slow
 def test_stop_shuts_down_every_service_gracefully(tmp_path):
     suite = prepare_suite(tmp_path)
     suite.start()

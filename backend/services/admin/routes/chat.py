@@ -22,7 +22,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.services.admin.domain.chat import ChatForwarder
+from backend.services.admin.domain.forwarding import ChatForwarder
 from backend.services.admin.errors import ChatUnavailable
 
 chat_routes = Blueprint("chat", __name__, url_prefix="/chat")

@@ -26,6 +26,7 @@ from backend.services.agent.engine.metrics import (
     ModelLabels,
     get_tool_span_attributes,
 )
+from backend.services.agent.model import RequestType
 
 _log = logging.getLogger("backend.services.agent.engine.telemetry")
 
@@ -42,6 +43,7 @@ class ModelCallTelemetry:
     Args:
         metrics: counts the call.
         labels: the model.
+        request_type: origin of the run.
         input_messages: returns the messages for the span; None if contents are not recorded.
     """
 
@@ -49,10 +51,12 @@ class ModelCallTelemetry:
         self,
         metrics: AgentMetrics,
         labels: ModelLabels,
+        request_type: RequestType,
         input_messages: Callable[[], Iterable[RoleAndText]] | None = None,
     ) -> None:
         self._metrics = metrics
         self._labels = labels
+        self._request_type = request_type
         self._started = time.perf_counter()
         self._has_first_token = False
         self._span = start_span(
@@ -73,7 +77,7 @@ class ModelCallTelemetry:
         """Record the response. *output* is None if contents are not recorded."""
         seconds = time.perf_counter() - self._started
         self._metrics.record_model_response(
-            self._labels, seconds, "", prompt_tokens, completion_tokens
+            self._labels, seconds, "", prompt_tokens, completion_tokens, self._request_type
         )
         fields = self._get_log_fields(seconds) | {
             "input_tokens": prompt_tokens,
@@ -104,6 +108,7 @@ class ModelCallTelemetry:
         return {
             "provider": self._labels.provider,
             "model": self._labels.model,
+            "request_type": self._request_type,
             "took_ms": round(seconds * 1000, 2),
         }
 

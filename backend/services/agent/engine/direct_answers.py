@@ -37,6 +37,7 @@ from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.errors import ModelTimeout
 from backend.services.agent.model import (
+    ModelCallEnded,
     RunEvent,
     RunFinished,
     RunRequest,
@@ -211,7 +212,7 @@ class DirectAnswerRunner:
         messages, usage = list(plan.messages), []
         completed: Sequence[CompletedToolCall] = ()
         if plan.calls:
-            usage.append(await self._respond(messages, "", plan.calls, emit_event))
+            usage.append(await self._respond(request, plan, messages, "", plan.calls, emit_event))
             messages.append(("assistant", ""))
             all_ended = await asyncio.gather(
                 *(self._execute_call(call, request, plan, emit_event) for call in plan.calls)
@@ -223,7 +224,7 @@ class DirectAnswerRunner:
         text, finish_reason = limit_text(
             answer, request.model_parameters.get("stop"), request.max_tokens or DEFAULT_MAX_TOKENS
         )
-        usage.append(await self._respond(messages, text, (), emit_event))
+        usage.append(await self._respond(request, plan, messages, text, (), emit_event))
         await emit_event(
             RunFinished(
                 RULE_BASED_MODEL,
@@ -235,14 +236,20 @@ class DirectAnswerRunner:
 
     async def _respond(
         self,
+        request: RunRequest,
+        plan: DirectAnswerPlan,
         messages: Sequence[RoleAndText],
         text: str,
         calls: Sequence[ToolCall],
         emit_event: EmitEvent,
     ) -> TokenUsage:
         """Emit the events of one response of the model and return its tokens."""
+        started = time.monotonic()
         telemetry = ModelCallTelemetry(
-            self._metrics, self._labels, (lambda: messages) if self._with_content else None
+            self._metrics,
+            self._labels,
+            request.request_type,
+            (lambda: messages) if self._with_content else None,
         )
         for word in split_words(text):
             telemetry.record_token()
@@ -252,6 +259,16 @@ class DirectAnswerRunner:
         telemetry.end(*tokens, ("assistant", text) if self._with_content else None)
         usage = TokenUsage(RULE_BASED_MODEL, *tokens)
         await emit_event(usage)
+        await emit_event(
+            ModelCallEnded(
+                RULE_BASED_MODEL,
+                [{"role": role, "content": content} for role, content in messages],
+                sorted(plan.tools),
+                text,
+                calls,
+                round((time.monotonic() - started) * 1000),
+            )
+        )
         return usage
 
     async def _execute_call(

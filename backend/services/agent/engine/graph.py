@@ -168,7 +168,7 @@ class AgentGraph:
             {
                 "recursion_limit": self._limits.max_model_calls * _GRAPH_STEPS_PER_MODEL_CALL,
                 "callbacks": [
-                    self._telemetry.create_model_callback(),
+                    self._telemetry.create_model_callback(context.request.request_type),
                     context.fallback_chain.first_token,
                 ],
             },
@@ -207,7 +207,10 @@ class AgentGraph:
         try:
             async with asyncio.timeout(run_timeout.total_seconds()):
                 with closing(self._create_chain(request.model)) as chain:
-                    callbacks = [self._telemetry.create_model_callback(), chain.first_token]
+                    callbacks = [
+                        self._telemetry.create_model_callback(request.request_type),
+                        chain.first_token,
+                    ]
                     response = await chain.call_model(
                         lambda model: _stream_response(
                             _bind_settings(model, request), messages, emit_event, callbacks

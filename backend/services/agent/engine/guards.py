@@ -1,7 +1,7 @@
 """LangChain middleware that enforces a run's limits and executes its tool calls."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 from uuid import uuid4
@@ -16,6 +16,7 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import (
     AIMessage,
+    AnyMessage,
     InvalidToolCall,
     SystemMessage,
     ToolMessage,
@@ -25,15 +26,23 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import Runtime
 
 from backend.ai.chat_models.checked_chat_model import INCOMPLETE_RESPONSE, MALFORMED_TOOL_CALLS
+from backend.chassis.web.problems import ServiceError
 from backend.services.agent.engine.prompts import NO_MORE_TOOL_CALLS
-from backend.services.agent.engine.run_context import RunContext, to_tool_call
+from backend.services.agent.engine.run_context import ROLES, RunContext, to_tool_call
 from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.errors import (
     InvalidModelResponse,
     ModelUnavailable,
     RunLimitExceeded,
 )
-from backend.services.agent.model import Tool, ToolCall, ToolEnded, ToolResult, ToolStarted
+from backend.services.agent.model import (
+    ModelCallEnded,
+    Tool,
+    ToolCall,
+    ToolEnded,
+    ToolResult,
+    ToolStarted,
+)
 
 _FINISH_REASONS: Final = frozenset(
     {"stop", "length", "tool_calls", "content_filter", "function_call"}
@@ -120,12 +129,18 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
             raise RunLimitExceeded("The run has used all its tokens.")
         context.model_call_count += 1
         context.is_executing_decision = False
-        response = await context.fallback_chain.call_model(
-            lambda model: handler(request.override(model=model))
-        )
-        message = _get_message(response)
+        started = time.monotonic()
+        try:
+            response = await context.fallback_chain.call_model(
+                lambda model: handler(request.override(model=model))
+            )
+            message = _get_message(response)
+        except ServiceError as error:
+            await context.emit_event(_to_ended_call(request, started, error=error.code))
+            raise
         _make_call_ids_unique(message, context.call_ids)
         await context.emit_event(context.add_token_usage(request.messages, message))
+        await context.emit_event(_to_ended_call(request, started, message))
         context.finish_reason = get_finish_reason(message)
         return response
 
@@ -220,6 +235,33 @@ def _make_call_ids_unique(message: AIMessage, used_ids: set[str]) -> None:
         if not call["id"] or call["id"] in used_ids:
             call["id"] = f"call_{uuid4().hex[:24]}"
         used_ids.add(str(call["id"]))
+
+
+def _to_ended_call(
+    request: ModelRequest[RunContext],
+    started: float,
+    response: AIMessage | None = None,
+    error: str = "",
+) -> ModelCallEnded:
+    """Return the event of a model call that started at *started* and ended now."""
+    messages = [] if request.system_message is None else [request.system_message]
+    return ModelCallEnded(
+        model=request.runtime.context.fallback_chain.model,
+        messages=[_to_plain_message(message) for message in [*messages, *request.messages]],
+        tools=[tool.name for tool in request.tools if isinstance(tool, BaseTool)],
+        text="" if response is None else response.text,
+        calls=() if response is None else [to_tool_call(call) for call in response.tool_calls],
+        took_ms=round((time.monotonic() - started) * 1000),
+        error=error,
+    )
+
+
+def _to_plain_message(message: AnyMessage | SystemMessage) -> Mapping[str, Any]:
+    plain = {"role": ROLES.get(message.type, message.type), "content": message.text}
+    if isinstance(message, AIMessage) and message.tool_calls:
+        calls = [{"tool": call["name"], "arguments": call["args"]} for call in message.tool_calls]
+        return plain | {"tool_calls": calls}
+    return plain
 
 
 def _get_message(response: ModelResponse[Any]) -> AIMessage:

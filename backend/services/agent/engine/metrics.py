@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from backend.services.agent.engine.token_prices import Prices, calculate_cost
+from backend.services.agent.model import DEFAULT_REQUEST_TYPE, RequestType
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class AgentMetrics:
         self._tokens = Histogram(
             "gen_ai_client_token_usage",
             "Input and output tokens of model responses.",
-            (*_MODEL_LABELS, "gen_ai_token_type"),
+            (*_MODEL_LABELS, "gen_ai_token_type", "request_type"),
             buckets=_TOKEN_BUCKETS,
             registry=registry,
         )
@@ -104,7 +105,7 @@ class AgentMetrics:
         self._cost = Counter(
             "agent_model_cost",
             "Cost of the tokens of models, in the currency of LLM_PRICES.",
-            (_MODEL_LABELS[-1],),
+            (_MODEL_LABELS[-1], "request_type"),
             registry=registry,
         )
 
@@ -119,17 +120,18 @@ class AgentMetrics:
         error_type: str,
         prompt_tokens: int,
         completion_tokens: int,
+        request_type: RequestType = DEFAULT_REQUEST_TYPE,
     ) -> None:
         """Record a finished model call; *error_type* is "" if it succeeded."""
         values = ("chat", labels.provider, labels.model)
         self._operations.labels(*values, error_type).observe(seconds)
         if error_type:
             return
-        self._tokens.labels(*values, "input").observe(prompt_tokens)
-        self._tokens.labels(*values, "output").observe(completion_tokens)
+        self._tokens.labels(*values, "input", request_type).observe(prompt_tokens)
+        self._tokens.labels(*values, "output", request_type).observe(completion_tokens)
         cost = calculate_cost(self._prices, labels.model, prompt_tokens, completion_tokens)
         if cost is not None:
-            self._cost.labels(labels.model).inc(cost)
+            self._cost.labels(labels.model, request_type).inc(cost)
 
     def record_first_token(self, labels: ModelLabels, seconds: float) -> None:
         """Record the time to the first chunk of a model's response."""

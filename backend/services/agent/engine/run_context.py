@@ -26,6 +26,8 @@ from backend.services.agent.model import (
 # Receives the events of a run.
 EmitEvent = Callable[[RunEvent], Awaitable[None]]
 
+# Roles of messages by LangChain's types.
+ROLES: Final = {"human": "user", "ai": "assistant"}
 _CHARACTERS_PER_TOKEN: Final = 4
 _MAX_TOOL_NAME_CHARACTERS: Final = 64
 

@@ -7,7 +7,7 @@ to see them.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
@@ -24,9 +24,8 @@ from backend.services.agent.engine.call_telemetry import (
 )
 from backend.services.agent.engine.chat_models.registry import MODEL_KEY, PROVIDER_KEY
 from backend.services.agent.engine.metrics import AgentMetrics, ModelLabels, to_known_label
-from backend.services.agent.engine.run_context import RunContext, count_tokens
-
-_ROLES: Final = {"human": "user", "ai": "assistant"}
+from backend.services.agent.engine.run_context import ROLES, RunContext, count_tokens
+from backend.services.agent.model import RequestType
 
 
 class AgentTelemetry:
@@ -44,9 +43,9 @@ class AgentTelemetry:
         """Count a fallback from *model*, which failed with *error_type*."""
         self._metrics.record_fallback(model, fallback, error_type)
 
-    def create_model_callback(self) -> "ModelTelemetryCallback":
+    def create_model_callback(self, request_type: RequestType) -> "ModelTelemetryCallback":
         """Return the LangChain callback for one run."""
-        return ModelTelemetryCallback(self._metrics, with_content=self._with_content)
+        return ModelTelemetryCallback(self._metrics, request_type, with_content=self._with_content)
 
     def create_tool_middleware(self) -> "ToolTelemetryMiddleware":
         """Return the middleware for one agent; it must be the outermost."""
@@ -58,8 +57,11 @@ class ModelTelemetryCallback(BaseCallbackHandler):
 
     run_inline = True  # in the run's own task, where the current span is known
 
-    def __init__(self, metrics: AgentMetrics, *, with_content: bool) -> None:
+    def __init__(
+        self, metrics: AgentMetrics, request_type: RequestType, *, with_content: bool
+    ) -> None:
         self._metrics = metrics
+        self._request_type = request_type
         self._with_content = with_content
         self._calls: dict[UUID, tuple[ModelCallTelemetry, list[BaseMessage]]] = {}
         self._nodes: dict[UUID, tuple[str, float]] = {}
@@ -76,6 +78,7 @@ class ModelTelemetryCallback(BaseCallbackHandler):
         call = ModelCallTelemetry(
             self._metrics,
             _get_model_labels(metadata or {}),
+            self._request_type,
             (lambda: map(_to_role_and_text, messages[0])) if self._with_content else None,
         )
         self._calls[run_id] = (call, messages[0])
@@ -167,4 +170,4 @@ def _get_message(response: LLMResult) -> AIMessage:
 
 
 def _to_role_and_text(message: BaseMessage) -> RoleAndText:
-    return _ROLES.get(message.type, message.type), message.text
+    return ROLES.get(message.type, message.type), message.text

@@ -10,6 +10,7 @@ from backend.services.agent.domain.evaluation.evaluations import (
     EvaluationService,
     Variant,
 )
+from backend.services.agent.domain.evaluation.metrics import EvaluationMetric
 from backend.services.agent.domain.evaluation.question_files import EvaluationQuestion
 from backend.services.agent.domain.evaluation.reports import format_evaluation_list, format_report
 
@@ -23,6 +24,7 @@ def run_evaluation(
     questions: Sequence[EvaluationQuestion],
     variants: Sequence[Variant],
     caller: Caller,
+    metrics: Sequence[EvaluationMetric],
 ) -> int:
     """Run an evaluation, print its report and return the exit code.
 
@@ -31,7 +33,7 @@ def run_evaluation(
     summary = evaluations.create_evaluation(file.name, len(questions), variants)
     total, done, exit_code = len(questions) * len(variants), 0, 0
     try:
-        for answer in evaluations.run_evaluation(summary, questions, variants, caller):
+        for answer in evaluations.run_evaluation(summary, questions, variants, caller, metrics):
             done += 1
             _print_progress(done, total, answer, variants[answer.variant_number])
     except KeyboardInterrupt:
@@ -62,6 +64,8 @@ def print_evaluations(evaluations: EvaluationService) -> int:
 
 def _print_progress(done: int, total: int, answer: EvaluatedAnswer, variant: Variant) -> None:
     line = f"{done}/{total}  {variant.label}  {answer.took_ms} ms  {answer.error or 'answered'}"
+    for name, error in answer.metric_errors.items():
+        line += f"; {name}: {error}"
     # A terminal shows one line that is overwritten; a file gets one line per answer.
     sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")
     sys.stderr.flush()

@@ -50,6 +50,7 @@ from backend.services.agent.errors import (
     UnknownModel,
     UnknownPersona,
 )
+from backend.services.agent.model import RequestType
 from backend.services.agent.routes.request_caller import get_caller
 from backend.services.agent.routes.schemas import (
     AnswerOptions,
@@ -135,7 +136,10 @@ def answer_query(body: QueryRequest) -> Response:
         if known is not None:
             user_request = UserRequest(None, known.conversation_id, known.message_id)
     return _send_answer(
-        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+        use(AnswerService).start_answer(
+            get_caller(), body.to_answer_request(user_request, _get_request_type(body))
+        ),
+        body,
     )
 
 
@@ -155,7 +159,10 @@ def edit_message(body: EditRequest, session_id: str, message_id: str) -> Respons
     """
     user_request = UserRequest(body.user_request, session_id, message_id)
     return _send_answer(
-        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+        use(AnswerService).start_answer(
+            get_caller(), body.to_answer_request(user_request, _get_request_type(body))
+        ),
+        body,
     )
 
 
@@ -175,7 +182,10 @@ def regenerate_answer(body: RegenerateRequest | None, session_id: str, message_i
     body = body or RegenerateRequest()
     user_request = UserRequest(None, session_id, message_id)
     return _send_answer(
-        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+        use(AnswerService).start_answer(
+            get_caller(), body.to_answer_request(user_request, _get_request_type(body))
+        ),
+        body,
     )
 
 
@@ -275,6 +285,12 @@ def _is_streamed(options: AnswerOptions) -> bool:
     if options.stream is None:
         return request.accept_mimetypes.best == "text/event-stream"
     return options.stream
+
+
+def _get_request_type(options: AnswerOptions) -> RequestType:
+    if isinstance(options, QueryRequest) and options.origin == "chat":
+        return "chat"
+    return "stream" if _is_streamed(options) else "query"
 
 
 def _await_run(events: StoredEvents) -> tuple[StoredEvents, str]:

@@ -16,6 +16,7 @@ from backend.services.agent.domain.conversations.conversations import (
     SavedMessage,
 )
 from backend.services.agent.domain.conversations.run_leases import UserRequest
+from backend.services.agent.model import RequestType
 
 Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -52,7 +53,9 @@ class RegenerateRequest(AnswerOptions):
     persona: Identifier | None = None
     on_busy: OnBusy = "enqueue"
 
-    def to_answer_request(self, user_request: UserRequest) -> AnswerRequest:
+    def to_answer_request(
+        self, user_request: UserRequest, request_type: RequestType
+    ) -> AnswerRequest:
         """Convert the options to a domain object."""
         return AnswerRequest(
             user_request=user_request,
@@ -62,6 +65,7 @@ class RegenerateRequest(AnswerOptions):
             max_tokens=self.max_tokens,
             persona=self.persona,
             on_busy=self.on_busy,
+            request_type=request_type,
         )
 
 

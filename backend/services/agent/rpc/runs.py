@@ -33,7 +33,7 @@ def start_run(query: QueryRequest, *, continues: bool = False) -> StoredEvents:
         set_deadline(None)
     caller = get_caller()
     user_request = UserRequest(query.user_request, query.session_id)
-    events = use(AnswerService).start_answer(caller, query.to_answer_request(user_request))
+    events = use(AnswerService).start_answer(caller, query.to_answer_request(user_request, "grpc"))
     return use(EventStreamService).store_events(caller, events, to_sse_events)
 
 

@@ -1,4 +1,4 @@
-"""Tables of the agent service: conversations, messages, feedback, personas, usage, evaluations."""
+"""Tables of the agent service: conversations, feedback, personas, usage, evaluations, drift."""
 
 from datetime import date, datetime
 from typing import Any
@@ -83,6 +83,7 @@ class Feedback(Base):
         UniqueConstraint("message_id", "user_id"),
         Index("feedback_of_tenant", "tenant_id", "updated_at", "id"),
         Index("feedback_of_conversation", "conversation_id"),
+        Index("ix_feedback_updated_at", "updated_at"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -145,7 +146,7 @@ class Reservation(Base):
 
 
 class RunRecord(Base):
-    """Input, tool results and outcome of a run, for replay."""
+    """Input, tool results and outcome of a run, for replay, and the states of its nodes."""
 
     __tablename__ = "run_records"
     __table_args__ = (Index("records_of_conversation", "conversation_id", "created_at"),)
@@ -156,6 +157,8 @@ class RunRecord(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     inputs: Mapped[dict[str, Any]] = mapped_column(JSON)
     outcome: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # None for records that were written before the states of nodes were stored.
+    nodes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Evaluation(Base):
@@ -186,7 +189,61 @@ class EvaluationAnswer(Base):
     answer: Mapped[str] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(String(64))
     scores: Mapped[dict[str, float]] = mapped_column(JSON)
+    metric_errors: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
     cost: Mapped[float | None]
     took_ms: Mapped[int]
+
+
+class RunMeasure(Base):
+    """Measures of one finished run, deleted when they are added to the values of their hour.
+
+    `searched` is set if the run searched documents; `best_score` is the score of its best chunk.
+    """
+
+    __tablename__ = "run_measures"
+    __table_args__ = (Index("ix_run_measures_finished_at", "finished_at"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    finished_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    failed: Mapped[bool]
+    took_ms: Mapped[int]
+    tokens: Mapped[int]
+    searched: Mapped[bool]
+    refused: Mapped[bool]
+    best_score: Mapped[float | None]
+
+
+class HourlyValueRow(Base):
+    """Number, sum and sum of squares of the values of one series in one hour of all tenants.
+
+    `assessment` is the comparison with the baseline, None until the hour is assessed.
+    """
+
+    __tablename__ = "hourly_values"
+
+    series: Mapped[str] = mapped_column(String(32), primary_key=True)
+    hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    requests: Mapped[int]
+    total: Mapped[float]
+    squares: Mapped[float]
+    assessment: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class DriftFinding(Base):
+    """A difference from the baseline; `kind` is jump or trend.
+
+    `notified` is set if an event was published for it.
+    """
+
+    __tablename__ = "drift_findings"
+    __table_args__ = (Index("ix_drift_findings_found_at", "found_at"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    series: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(8))
+    hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    found_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    notified: Mapped[bool]
+    comparison: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -1,6 +1,6 @@
 """Statistics of accounts, sessions, tenants and API keys, in total and per day."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -9,6 +9,14 @@ from backend.chassis.database.sessions import Database
 from backend.services.auth.store import stats as store
 
 _ACTIVITY_INTERVALS = (timedelta(hours=24), timedelta(days=7), timedelta(days=30))
+# The shortest window is longer than an access token is valid by default: the use of a session is
+# recorded when its access token is refreshed.
+_ACTIVITY_WINDOWS: Mapping[str, timedelta] = {
+    "15m": timedelta(minutes=15),
+    "1d": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,16 @@ class StatsService:
                     for day_date in period
                 ],
             )
+
+    def count_activity(self) -> tuple[Mapping[str, int], int]:
+        """Return the numbers of active users by window, and the number of active sessions."""
+        now = self._now()
+        with self._database.read() as session:
+            counts = store.count_active_users(
+                session, [now - duration for duration in _ACTIVITY_WINDOWS.values()]
+            )
+            sessions = store.count_active_sessions(session, now)
+        return dict(zip(_ACTIVITY_WINDOWS, counts, strict=True)), sessions
 
     def get_user_stats(self, user_id: str, query: StatsQuery) -> UserStats:
         """Return the statistics of one user. The caller of this method checks the permission."""

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, delete, select, tuple_, update
+from sqlalchemy import ForeignKey, Index, String, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.store.base import Base, generate_id
+
+CLERK_METHOD = "clerk"
+"""Value of `method` of sessions whose tokens Clerk issues. Their ids are derived from Clerk's."""
 
 
 class LoginSession(Base):
@@ -175,8 +178,15 @@ def get_session_ids_ended_since(session: Session, since: datetime) -> list[str]:
 
 
 def delete_sessions_expired_before(session: Session, user_id: str, before: datetime) -> None:
+    """Delete expired sessions of the user.
+
+    Ended sessions of an identity provider are kept: as long as the provider issues tokens for such
+    a session, the row is what rejects them.
+    """
     session.execute(
         delete(LoginSession).where(
-            LoginSession.user_id == user_id, LoginSession.expires_at < before
+            LoginSession.user_id == user_id,
+            LoginSession.expires_at < before,
+            or_(LoginSession.method != CLERK_METHOD, LoginSession.ended_at.is_(None)),
         )
     )

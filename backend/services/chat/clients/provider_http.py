@@ -6,11 +6,9 @@ certainly not received may be sent again without a look-up.
 
 import json
 import ssl
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from time import monotonic
 from typing import Any, Final
 
 import httpcore
@@ -24,6 +22,7 @@ from backend.security.outbound import (
     Resolve,
     resolve_host,
 )
+from backend.security.outbound_connections import CheckedBackend, set_deadline
 
 _MAX_RESPONSE_BYTES: Final = 1_048_576
 _CONNECT_SECONDS: Final = 5.0
@@ -113,7 +112,7 @@ class ProviderHttp:
             ssl_context=_load_authorities(),
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=_CheckedBackend(self._resolve_addresses),
+            network_backend=CheckedBackend(self._resolve_addresses),
         )
 
     def send(
@@ -137,7 +136,7 @@ class ProviderHttp:
             OutcomeUnknown: the provider can have received the request.
         """
         destination = self._check_url(url, allowed_hosts)
-        _remaining.deadline = monotonic() + self._timeout_seconds
+        set_deadline(self._timeout_seconds)
         # Record only the host: paths of some providers contain the token.
         attributes = {"http.request.method": method, "server.address": destination.host}
         with start_as_current_span(method, SpanKind.CLIENT, attributes) as span:
@@ -249,77 +248,3 @@ def _read_content(response: httpcore.Response, max_bytes: int) -> bytes | None:
             # The provider has accepted or refused the request; the status says which.
             return None
     return bytes(content)
-
-
-class _Remaining(threading.local):
-    deadline: float = float("inf")
-
-
-# Each thread sends one request at a time; its streams read the time that is left.
-_remaining: Final = _Remaining()
-
-
-def _limit(timeout: float | None, error: type[httpcore.TimeoutException]) -> float:
-    seconds = _remaining.deadline - monotonic()
-    if seconds <= 0:
-        raise error("deadline")
-    return seconds if timeout is None else min(timeout, seconds)
-
-
-class _DeadlineStream(httpcore.NetworkStream):
-    """Limits all reads and writes of a request together, so that a slow sender cannot extend it."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _limit(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _limit(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        seconds = _limit(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _CheckedBackend(httpcore.NetworkBackend):
-    """Resolves and checks a host at each connection, and connects to the checked addresses."""
-
-    def __init__(self, resolve_addresses: Any) -> None:
-        self._resolve_addresses = resolve_addresses
-        self._backend = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        last_error: Exception = httpcore.ConnectError("no address")
-        for address in self._resolve_addresses(host, port):
-            try:
-                stream = self._backend.connect_tcp(
-                    address,
-                    port,
-                    _limit(timeout, httpcore.ConnectTimeout),
-                    local_address,
-                    socket_options,
-                )
-                return _DeadlineStream(stream)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                last_error = error
-        raise last_error

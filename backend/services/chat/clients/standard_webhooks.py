@@ -4,15 +4,12 @@ The receiver recognises a repeated message by its `webhook-id`, so it can be sen
 unknown outcome.
 """
 
-import base64
-import hashlib
-import hmac
 import json
-from binascii import Error as BinasciiError
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from backend.security.standard_webhooks import decode_secret, sign_webhook
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
@@ -44,7 +41,7 @@ class StandardWebhooksClient:
         url = job.account.get_setting("url")
         body = json.dumps(_build_body(job)).encode()
         secret = job.account.credentials.get("secret", "")
-        headers = sign_webhook(secret, job.ref, self._now(), body)
+        headers = sign_json_webhook(secret, job.ref, self._now(), body)
         try:
             response = self._http.send("POST", url, ("*",), headers=headers, body=body)
         except PROVIDER_ERRORS as error:
@@ -70,22 +67,13 @@ class StandardWebhooksClient:
         return SendOutcome("failed", code="incomplete", detail="The account has no URL or secret.")
 
 
-def sign_webhook(secret: str, webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers of a webhook. *secret* is base64 with or without the prefix `whsec_`."""
-    text = secret.removeprefix("whsec_")
+def sign_json_webhook(secret: str, webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the headers of a webhook. *secret* is base64, or the key itself."""
     try:
-        key = base64.b64decode(text, validate=True)
-    except (BinasciiError, ValueError):
-        key = text.encode()
-    timestamp = str(int(at.timestamp()))
-    signed = f"{webhook_id}.{timestamp}.".encode() + body
-    digest = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": webhook_id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{digest}",
-    }
+        key = decode_secret(secret)
+    except ValueError:
+        key = secret.encode()
+    return {"Content-Type": "application/json", **sign_webhook(key, webhook_id, at, body)}
 
 
 def _build_body(job: SendJob) -> dict[str, Any]:

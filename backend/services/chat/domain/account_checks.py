@@ -6,6 +6,8 @@ from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, ChannelClient
 from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.credentials import find_missing
+from backend.services.chat.domain.visitors.origins import get_origins, list_origin_problems
+from backend.services.chat.store.accounts import web_account_id
 from backend.services.chat.store.tables import Account
 
 OpenSecrets = Callable[[str | None], Mapping[str, str]]
@@ -16,8 +18,10 @@ def check_account(
 ) -> CheckResult:
     """Request something harmless from the provider with the credentials of *account*.
 
-    An account without a provider, such as the one for web chat, is valid.
+    Of an account of web chat, check the origins of its sites.
     """
+    if account.channel == "web":
+        return _check_origins(account)
     client = clients.get(account.channel)
     if client is None:
         return CheckResult(is_valid=True)
@@ -36,3 +40,16 @@ def check_account(
     if outcome.state == "sent":
         return CheckResult(is_valid=True)
     return CheckResult(is_valid=False, error={"code": outcome.code, "detail": outcome.detail})
+
+
+def _check_origins(account: Account) -> CheckResult:
+    problems = list_origin_problems(account.settings)
+    if problems:
+        error = {"code": "origins_invalid", "detail": " ".join(problems)}
+        return CheckResult(is_valid=False, error=error)
+    # The account for chats of signed-in users needs no sites.
+    is_for_users = account.id == web_account_id(account.tenant_id)
+    if not get_origins(account.settings) and not is_for_users:
+        detail = "The account lists no site. Add the origin of each, such as https://shop.example."
+        return CheckResult(is_valid=False, error={"code": "origins_missing", "detail": detail})
+    return CheckResult(is_valid=True)

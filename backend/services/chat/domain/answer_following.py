@@ -75,7 +75,7 @@ class AnswerFollower:
                         yield from watcher.take_events()
                         yield outcome
                         return
-                    self._start_answer(caller, message.conversation_id)
+                    self.start_answer(caller, message.conversation_id)
                     if now >= deadline:
                         yield outcome
                         return
@@ -107,7 +107,11 @@ class AnswerFollower:
             is_pending = is_due and (error is None or bool(error.get("retries")))
             return NotAnswered(error, is_final=not is_pending)
 
-    def _start_answer(self, caller: Caller, conversation_id: str) -> None:
+    def start_answer(self, caller: Caller, conversation_id: str) -> None:
+        """Write the answer in a thread of this process if it is due and a thread is free.
+
+        Otherwise the worker writes it.
+        """
         if not self._slots.acquire(blocking=False):
             return
         holder = self._answers.lease_due(caller.tenant_id, conversation_id)

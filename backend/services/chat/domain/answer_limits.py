@@ -61,19 +61,33 @@ class ContactLimits:
     ) -> LimitReached | None:
         """Return the limit that the author of the newest of *unanswered* has reached, or None."""
         newest = max(unanswered, key=lambda message: message.seq)
-        times = messages.list_inbound_times(
-            session, conversation.tenant_id, newest.author, now - _DAY, self.per_day + 1
-        )
-        detail = "The contact has sent more messages than the account allows."
-        if len(times) > self.per_day:
-            return LimitReached("contact_limit", detail, None)
-        recent = [time for time in times if time > now - _MINUTE]
-        if len(recent) > self.per_minute:
-            # Newest first: once this one is a minute old, the limit is kept.
-            return LimitReached("contact_limit", detail, recent[self.per_minute] + _MINUTE)
+        reached = self.find_message_limit(session, conversation.tenant_id, newest.author, now)
+        if reached is not None:
+            return reached
         if self._count_tokens(session, conversation, now) >= self.tokens_per_day:
             detail = "The answers to the contact have used more tokens than the account allows."
             return LimitReached("contact_token_limit", detail, None)
+        return None
+
+    def find_message_limit(
+        self, session: Session, tenant_id: str, author: str, now: datetime, *, new_messages: int = 0
+    ) -> LimitReached | None:
+        """Return the limit of messages that *author* has reached, or None.
+
+        Args:
+            new_messages: messages that are not stored yet.
+        """
+        times = messages.list_inbound_times(
+            session, tenant_id, author, now - _DAY, self.per_day + 1
+        )
+        detail = "The contact has sent more messages than the account allows."
+        if len(times) + new_messages > self.per_day:
+            return LimitReached("contact_limit", detail, None)
+        recent = [time for time in times if time > now - _MINUTE]
+        if len(recent) + new_messages > self.per_minute:
+            # Newest first: once this one is a minute old, the limit is kept.
+            oldest = recent[self.per_minute - new_messages]
+            return LimitReached("contact_limit", detail, oldest + _MINUTE)
         return None
 
     def _count_tokens(self, session: Session, conversation: Conversation, now: datetime) -> int:

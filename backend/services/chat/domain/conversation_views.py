@@ -1,21 +1,16 @@
 """Conversations as the caller sees them, with their contact, account and last message."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Session
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.content_text import get_text
-from backend.services.chat.domain.views import (
-    ConversationView,
-    LastMessageView,
-    to_conversation_view,
-)
+from backend.services.chat.domain.views import ConversationView, LastMessageView
 from backend.services.chat.domain.windows import get_window_hours
-from backend.services.chat.store import accounts, messages
-from backend.services.chat.store import conversations as store
-from backend.services.chat.store.tables import Contact, Conversation, Message
+from backend.services.chat.store import accounts
+from backend.services.chat.store.list_details import LastMessage, ListDetails, load_list_details
+from backend.services.chat.store.tables import Conversation
 
 _MAX_PREVIEW_CHARACTERS = 160
 
@@ -23,45 +18,56 @@ _MAX_PREVIEW_CHARACTERS = 160
 def load_conversation_views(
     session: Session, caller: Caller, rows: Sequence[Conversation]
 ) -> list[ConversationView]:
-    """Return the views of *rows*, with four queries for any number of them.
+    """Return the views of *rows*, with at most three queries for any number of them.
 
     A caller without `chat:read` sees no internal note as the last message.
     """
-    if not rows:
-        return []
-    ids = [row.id for row in rows]
-    positions = store.get_read_positions(session, ids, caller.actor)
-    last = messages.list_last_messages(
-        session, {row.id: row.last_seq for row in rows}, with_internal=caller.can_read_all
+    details = load_list_details(
+        session, [row.id for row in rows], caller.actor, with_internal=caller.can_read_all
     )
-    names = _load_contact_names(session, {row.contact_id for row in rows if row.contact_id})
-    states = accounts.get_account_states(session, {row.account_id for row in rows})
-    views = []
-    for row in rows:
-        name, state = states.get(row.account_id, ("", "stopped"))
-        message = last.get(row.id)
-        view = replace(
-            to_conversation_view(row, positions.get(row.id, 0)),
-            contact_name=names.get(row.contact_id or "", ""),
-            account_name=name,
-            account_state=state,
-            window_closes_at=_get_window_end(row),
-            last_message=None if message is None else _to_last_message(message),
-        )
-        views.append(view)
-    return views
+    names = _load_contact_names(session, rows, details)
+    return [_to_view(row, details[row.id], names.get(row.contact_id or "", "")) for row in rows]
 
 
-def _load_contact_names(session: Session, ids: set[str]) -> dict[str, str]:
+def _load_contact_names(
+    session: Session, rows: Sequence[Conversation], details: Mapping[str, ListDetails]
+) -> dict[str, str]:
     """Return the name of each contact, or an id of one without a name."""
-    contacts: Sequence[Contact] = accounts.list_contacts_by_id(session, ids)
-    nameless = [contact.id for contact in contacts if not contact.name]
-    identities = accounts.list_identities(session, nameless) if nameless else {}
-    return {
-        contact.id: contact.name
-        or next((identity.value for identity in identities.get(contact.id, ())), "")
-        for contact in contacts
-    }
+    names = {row.contact_id: details[row.id].contact_name for row in rows if row.contact_id}
+    nameless = [contact_id for contact_id, name in names.items() if not name]
+    if nameless:
+        identities = accounts.list_identities(session, nameless)
+        names |= {contact_id: found[0].value for contact_id, found in identities.items()}
+    return names
+
+
+def _to_view(row: Conversation, details: ListDetails, contact_name: str) -> ConversationView:
+    return ConversationView(
+        id=row.id,
+        account_id=row.account_id,
+        channel=row.channel,
+        is_group=row.is_group,
+        owner_id=row.owner_id,
+        contact_id=row.contact_id,
+        title=row.title,
+        status=row.status,
+        mode=row.mode,
+        mode_until=row.mode_until,
+        assignee_id=row.assignee_id,
+        last_seq=row.last_seq,
+        change_seq=row.change_seq,
+        read_seq=details.read_seq,
+        answer_error=row.answer_error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        contact_name=contact_name,
+        account_name=details.account_name,
+        account_state=details.account_state,
+        window_closes_at=_get_window_end(row),
+        last_message=(
+            None if details.last_message is None else _to_last_message(details.last_message)
+        ),
+    )
 
 
 def _get_window_end(row: Conversation) -> datetime | None:
@@ -73,7 +79,7 @@ def _get_window_end(row: Conversation) -> datetime | None:
     return row.last_inbound_at + timedelta(hours=hours)
 
 
-def _to_last_message(row: Message) -> LastMessageView:
+def _to_last_message(row: LastMessage) -> LastMessageView:
     text = " ".join(get_text(row.content).split())
     if len(text) > _MAX_PREVIEW_CHARACTERS:
         text = f"{text[: _MAX_PREVIEW_CHARACTERS - 1]}…"
@@ -86,5 +92,5 @@ def _to_last_message(row: Message) -> LastMessageView:
         text=text,
         state=row.state,
         sent_at=row.sent_at,
-        is_deleted=row.deleted_at is not None,
+        is_deleted=row.is_deleted,
     )

@@ -152,6 +152,11 @@ class ConversationService:
         with self._database.read(caller.tenant_id) as session:
             return find_visible(session, caller, conversation_id).change_seq
 
+    def get_view(self, caller: Caller, conversation_id: str) -> ConversationView:
+        """Return a conversation without its messages."""
+        with self._database.read(caller.tenant_id) as session:
+            return self._view(session, caller, find_visible(session, caller, conversation_id))
+
     def update_conversation(
         self, caller: Caller, conversation_id: str, update: ConversationUpdate
     ) -> ConversationView:

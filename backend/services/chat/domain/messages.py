@@ -11,6 +11,7 @@ from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.inbox import claim, expect_answer
 from backend.services.chat.domain.media.forwarding import (
+    SourceFile,
     attach_files,
     describe_files,
     find_files,
@@ -31,7 +32,7 @@ from backend.services.chat.model import user_actor
 from backend.services.chat.store import accounts, messages
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.base import new_id
-from backend.services.chat.store.tables import Attachment, Conversation, Message, Participant
+from backend.services.chat.store.tables import Conversation, Message, Participant
 from backend.services.chat.store.work import announce_work
 
 _MAX_TITLE_CHARACTERS: Final = 80
@@ -112,7 +113,7 @@ class MessageService:
             if is_new:
                 participant = store.join(session, conversation, author, now)
                 if user_id == caller.user_id:
-                    _mark_read(participant, message)
+                    mark_read(participant, message)
                 announce_work(session)
             return PostedMessage(load_message_view(session, message), is_new)
 
@@ -156,9 +157,12 @@ class MessageService:
             self._ensure_message(session, locked, reply_to_id)
             now = self._now()
             columns: dict[str, Any] = {}
-            files: Sequence[Attachment] = ()
+            files: Sequence[SourceFile] = ()
             if has_files(content):
-                files = find_files(session, caller.tenant_id, content)
+                posted = self._find_posted(session, caller, locked, client_id)
+                if posted is not None:
+                    return posted
+                files = find_files(session, caller, locked, content, now)
                 content = describe_files(content, files)
             if not is_internal:
                 ensure_window_open(locked, content, now)
@@ -182,9 +186,18 @@ class MessageService:
                 **columns,
             )
             if is_new:
-                _mark_read(participant, message)
+                mark_read(participant, message)
                 attach_files(session, message, files, now)
             return PostedMessage(load_message_view(session, message), is_new)
+
+    def _find_posted(
+        self, session: Session, caller: Caller, conversation: Conversation, client_id: str | None
+    ) -> PostedMessage | None:
+        """Return the message with this client id. Its uploads are no longer there."""
+        if client_id is None:
+            return None
+        found = messages.find_by_client_id(session, conversation.id, caller.actor, client_id)
+        return None if found is None else PostedMessage(load_message_view(session, found), False)
 
     def edit_message(
         self, caller: Caller, conversation_id: str, message_id: str, content: Mapping[str, Any]
@@ -248,7 +261,7 @@ class MessageService:
                 "channel": "web",
                 "key": _build_key(user_id, new.client_id),
                 "owner_id": user_id,
-                "title": _build_title(new.content),
+                "title": build_title(new.content),
                 "is_group": False,
                 "status": "open",
                 "mode": "bot",
@@ -302,7 +315,7 @@ class MessageService:
             queue_delivery(session, conversation, message, kind, payload, self._now())
 
 
-def _mark_read(participant: Participant, message: Message) -> None:
+def mark_read(participant: Participant, message: Message) -> None:
     """Move the read position of the author to the new message."""
     participant.read_seq = message.seq
     participant.change_seq = message.change_seq
@@ -322,7 +335,8 @@ def _build_key(user_id: str, client_id: str | None) -> str:
     return f"user:{user_id}:{client_id or new_id('key')}"
 
 
-def _build_title(content: Mapping[str, Any]) -> str:
+def build_title(content: Mapping[str, Any]) -> str:
+    """Return the title of a conversation that starts with *content*."""
     title = " ".join(get_text(content).split())
     if len(title) <= _MAX_TITLE_CHARACTERS:
         return title

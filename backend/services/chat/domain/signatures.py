@@ -5,7 +5,6 @@ all comparisons take constant time, and malformed input is not valid; nothing ra
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,6 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 MAX_AGE_SECONDS: Final = 300
-_MAX_SIGNATURES: Final = 16
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 # Twilio signs these characters as they are; HTTP clients and proxies may escape them.
 _UNESCAPED: Final = (("%27", "'"), ("%40", "@"), ("%3A", ":"), ("%3a", ":"))
@@ -41,28 +39,6 @@ def verify_meta(secrets: Iterable[str], signature: str | None, body: bytes) -> b
 def verify_secret_token(secrets: Iterable[str], token: str | None) -> bool:
     """Verify a secret that is sent as it is: Telegram's header, Meta's `hub.verify_token`."""
     return _matches_any(token, _usable(secrets))
-
-
-def verify_standard(
-    secrets: Iterable[str],
-    message_id: str | None,
-    timestamp: str | None,
-    signatures: str | None,
-    body: bytes,
-    now: float,
-) -> bool:
-    """Verify the headers of Standard Webhooks 1.0 (`webhook-id`, `-timestamp`, `-signature`)."""
-    if not message_id or not signatures or not _is_recent(timestamp, now) or timestamp is None:
-        return False
-    message = _encode(message_id) + b"." + timestamp.encode() + b"." + body
-    expected = [
-        "v1," + base64.b64encode(hmac.digest(key, message, "sha256")).decode()
-        for key in _decode_keys(secrets)
-    ]
-    is_valid = False
-    for sent in signatures.split(" ")[:_MAX_SIGNATURES]:
-        is_valid |= _matches_any(sent, expected)
-    return is_valid
 
 
 def verify_twilio(
@@ -150,16 +126,6 @@ def _is_recent(timestamp: str | None, now: float) -> bool:
 
 def _usable(secrets: Iterable[str]) -> Iterator[str]:
     return (secret for secret in secrets if secret)
-
-
-def _decode_keys(secrets: Iterable[str]) -> Iterator[bytes]:
-    for secret in _usable(secrets):
-        try:
-            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        if key:
-            yield key
 
 
 def _sign(secret: str, message: bytes, algorithm: str) -> bytes:

@@ -7,13 +7,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Session
 from backend.services.chat.store import messages as store
-from backend.services.chat.store.tables import (
-    Attachment,
-    Conversation,
-    Message,
-    Participant,
-    VoiceJob,
-)
+from backend.services.chat.store.tables import Attachment, Message, Participant, VoiceJob
 from backend.services.chat.store.voice_jobs import list_transcriptions
 
 
@@ -213,28 +207,6 @@ def to_message_view(
         deleted_at=row.deleted_at,
         reactions=reactions,
         attachments=attachments,
-    )
-
-
-def to_conversation_view(row: Conversation, read_seq: int = 0) -> ConversationView:
-    return ConversationView(
-        id=row.id,
-        account_id=row.account_id,
-        channel=row.channel,
-        is_group=row.is_group,
-        owner_id=row.owner_id,
-        contact_id=row.contact_id,
-        title=row.title,
-        status=row.status,
-        mode=row.mode,
-        mode_until=row.mode_until,
-        assignee_id=row.assignee_id,
-        last_seq=row.last_seq,
-        change_seq=row.change_seq,
-        read_seq=read_seq,
-        answer_error=row.answer_error,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
     )
 
 

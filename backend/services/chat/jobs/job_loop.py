@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 from backend.chassis.background import PeriodicTask
@@ -11,6 +12,8 @@ from backend.chassis.background import PeriodicTask
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 10.0
+# A run that takes longer does a piece of work. Without one it is a query.
+_EMPTY_RUN_SECONDS = 1.0
 
 
 class Job(Protocol):
@@ -43,7 +46,9 @@ class JobLoop:
     ) -> None:
         self._jobs = jobs
         self._now = now
-        self._active = 0
+        # Start times of the current runs by thread.
+        self._started: dict[int, float] = {}
+        self._has_worked = False
         self._lock = threading.Lock()
         self._tasks = [
             PeriodicTask(
@@ -73,19 +78,29 @@ class JobLoop:
             task.stop(_STOP_SECONDS)
 
     def has_work_within(self, time: timedelta) -> bool:
-        """Return whether a job runs, or has a piece of work that is due within *time*."""
-        if self._active:
+        """Return whether work was done since the last call, is done now, or is due within *time*.
+
+        Runs that look for work in vain do not count: with many threads, there is nearly always one.
+        """
+        with self._lock:
+            has_worked, self._has_worked = self._has_worked, False
+            oldest = min(self._started.values(), default=None)
+        if has_worked or (oldest is not None and monotonic() - oldest > _EMPTY_RUN_SECONDS):
             return True
         return has_work_before(self._jobs, self._now() + time)
 
     def _run_once(self, job: Job) -> bool:
+        thread = threading.get_ident()
         with self._lock:
-            self._active += 1
+            self._started[thread] = monotonic()
+        has_worked = False
         try:
-            return job.run_once()
+            has_worked = job.run_once()
         finally:
             with self._lock:
-                self._active -= 1
+                del self._started[thread]
+                self._has_worked |= has_worked
+        return has_worked
 
 
 def has_work_before(jobs: Sequence[Job], time: datetime) -> bool:

@@ -6,8 +6,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
 from backend.security import Input
+from backend.services.chat.domain.visitors.origins import MAX_ORIGIN_CHARACTERS, MAX_ORIGINS
 
 _MAX_CHARACTERS = 16_384
+# Shape only: a check of the account names origins that never match.
+_Origin = Annotated[str, Field(min_length=1, max_length=MAX_ORIGIN_CHARACTERS, pattern=r"^\S+$")]
+_Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 ShortText = Annotated[str, Field(max_length=200)]
 
@@ -35,6 +39,11 @@ class _CommonSettings(Input):
     messages_per_second: Annotated[int, Field(ge=1, le=10_000)] | None = None
     limits: _ContactLimits | None = None
     media_hosts: Annotated[list[ShortText], Field(max_length=50)] | None = None
+    # Of the widget:
+    origins: Annotated[list[_Origin], Field(max_length=MAX_ORIGINS)] | None = None
+    title: Annotated[str, Field(max_length=60)] | None = None
+    greeting: Annotated[str, Field(max_length=500)] | None = None
+    colour: _Colour | None = None
 
 
 def _check_settings(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -42,6 +42,10 @@ class AccountCreate(Input):
     telegram `webhook_secret` and `bot_token`; twilio `auth_token`, `webhook_key` and
     `api_key_secret`; generic `secret`. Each name may have the suffix `_previous`.
 
+    The channel `web` has no credentials, but the settings of the widget: `origins` (the sites that
+    may show it, such as `https://shop.example`, at most 20), `title`, `greeting` and `colour`
+    (`#rrggbb`).
+
     `settings` depend on the channel too, such as `phone_number_id`. All accounts have `persona`,
     `collection`, `cache_answers`, `human_agent`, `on_busy` (`wait` or `interrupt`),
     `group_messages` (`all` or `mentioned`), `messages_per_second`, `limits`, `media_hosts` and
@@ -51,7 +55,9 @@ class AccountCreate(Input):
     with its permissions.
     """
 
-    channel: Literal["whatsapp", "messenger", "slack", "teams", "telegram", "twilio", "generic"]
+    channel: Literal[
+        "web", "whatsapp", "messenger", "slack", "teams", "telegram", "twilio", "generic"
+    ]
     name: Name
     settings: AccountSettings = Field(default_factory=dict)
     credentials: Credentials = Field(default_factory=dict)
@@ -127,7 +133,8 @@ def list_accounts(page: PageQuery) -> AccountPage:
 def create_account(body: AccountCreate) -> AccountResponse:
     """Create an account of a channel.
 
-    Its webhook is `/webhook/CHANNEL/ID` at the gateway.
+    Its webhook is `/webhook/CHANNEL/ID` at the gateway; an account of the channel `web` has the
+    page `/chat/web/ID` instead.
     """
     change = AccountChange(
         name=body.name,
@@ -179,5 +186,8 @@ def delete_account(account_id: str) -> None:
 @require_permission(Permission.CHAT_MANAGE)
 @responds_with(AccountResponse, errors=(ResourceNotFound,))
 def check_account(account_id: str) -> AccountResponse:
-    """Check the account's credentials at its provider. A valid account becomes active again."""
+    """Check the account's credentials at its provider. A valid account becomes active again.
+
+    Of an account of the channel `web`, the origins of its sites are checked.
+    """
     return AccountResponse.from_view(use(AccountService).check_account(get_caller(), account_id))

@@ -208,7 +208,7 @@ def stream_events(conversation_id: str) -> Response:
     """
     caller = get_caller()
     service = use(ConversationService)
-    last = _get_last_event_id()
+    last = get_last_event_id()
     position = service.get_change_seq(caller, conversation_id)
     if last is not None:
         position = min(last, position)
@@ -252,7 +252,7 @@ def write_change(change: Change) -> str:
     return ParticipantResponse.from_view(data).model_dump_json()
 
 
-def _get_last_event_id() -> int | None:
+def get_last_event_id() -> int | None:
     value = request.headers.get("Last-Event-ID")
     if value is None:
         return None

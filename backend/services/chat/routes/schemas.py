@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StringConstraints
 
 from backend.security import Input, JsonInteger, VisibleText
+from backend.services.chat.domain.media.uploads import UploadedFile
 from backend.services.chat.domain.views import (
     ConversationDetail,
     ConversationView,
@@ -118,13 +119,13 @@ AnyContent = Text | ContentInput
 
 
 class StoredFileInput(Input):
-    """A stored file of an earlier message, by the id of its attachment."""
+    """A stored file: the id of an upload, or of an attachment of an earlier message."""
 
     id: Identifier
 
 
 class MediaInput(Input):
-    """Stored files of earlier messages that are forwarded, with a caption."""
+    """Uploaded files, or forwarded files of earlier messages, with a caption."""
 
     type: Literal["image", "audio", "video", "file"]
     text: Annotated[str, Field(max_length=MAX_TEXT), VisibleText] | None = None
@@ -159,7 +160,7 @@ class MessageSend(Input):
 class MessagePost(Input):
     """A message of a person in a conversation. An internal note is never delivered.
 
-    Colleagues can forward stored files of earlier messages.
+    Colleagues can send files that they have uploaded, and forward those of earlier messages.
     """
 
     content: PostedContent
@@ -233,6 +234,33 @@ class AttachmentResponse(BaseModel):
     size_bytes: int | None
     state: str
     transcription: TranscriptionResponse | None
+
+
+class UploadResponse(BaseModel):
+    """An uploaded file. Send its `id` in the `attachments` of a message until `expires_at`.
+
+    `type` is the type of content that shows the file best: image, audio, video or file.
+    """
+
+    id: str
+    type: Literal["image", "audio", "video", "file"]
+    name: str
+    mime: str
+    size_bytes: int
+    expires_at: datetime
+
+    @classmethod
+    def from_file(cls, file: UploadedFile) -> Self:
+        return cls.model_validate(
+            {
+                "id": file.id,
+                "type": file.kind,
+                "name": file.name,
+                "mime": file.mime,
+                "size_bytes": file.size_bytes,
+                "expires_at": file.expires_at,
+            }
+        )
 
 
 class MessageResponse(BaseModel):

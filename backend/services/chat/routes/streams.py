@@ -1,17 +1,22 @@
 """Event streams of the chat service."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from flask import Response, stream_with_context
 
+from backend.chassis.web.problems import ServiceError
 from backend.chassis.web.sse import HEARTBEAT, HEARTBEAT_SECONDS
 from backend.security import HttpError, current_principal, ensure_session_valid
-from backend.security.authentication import Principal
 
 _CHECK_SECONDS: Final = 1.0
+
+
+def _create_session_check() -> Callable[[], object]:
+    return partial(ensure_session_valid, current_principal())
 
 
 @dataclass(slots=True)
@@ -19,9 +24,13 @@ class StreamGuard:
     """Ends a stream when its session ends, and tells when a heartbeat is due.
 
     A closed connection is noticed only by writing to it.
+
+    Attributes:
+        ensure_valid: raises HttpError or ServiceError once the session has ended; by default that
+            of the user who sent the request.
     """
 
-    principal: Principal = field(default_factory=current_principal)
+    ensure_valid: Callable[[], object] = field(default_factory=_create_session_check)
     sent_at: float = field(default_factory=time.monotonic)
     checked_at: float = field(default_factory=time.monotonic)
 
@@ -32,8 +41,8 @@ class StreamGuard:
             return True
         self.checked_at = now
         try:
-            ensure_session_valid(self.principal)
-        except HttpError:
+            self.ensure_valid()
+        except (HttpError, ServiceError):
             return False
         return True
 

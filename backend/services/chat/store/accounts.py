@@ -1,6 +1,6 @@
 """Queries on accounts, contacts and identities. The caller owns the transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, or_, select, tuple_, update
@@ -77,14 +77,6 @@ def list_accounts(
     return session.scalars(query).all()
 
 
-def get_account_states(session: Session, ids: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return name and state of accounts by id."""
-    rows = session.execute(
-        select(Account.id, Account.name, Account.state).where(Account.id.in_(ids))
-    )
-    return {row[0]: (row[1], row[2]) for row in rows}
-
-
 def delete_account(session: Session, tenant_id: str, account_id: str, now: datetime) -> None:
     """Delete the account with its conversations."""
     mark_account(session, tenant_id, account_id)
@@ -107,8 +99,16 @@ def find_contact(session: Session, tenant_id: str, contact_id: str) -> Contact |
     return None
 
 
-def list_contacts_by_id(session: Session, ids: Collection[str]) -> Sequence[Contact]:
-    return session.scalars(select(Contact).where(Contact.id.in_(ids))).all()
+def find_contact_by_identity(
+    session: Session, tenant_id: str, account_id: str, scheme: str, value: str
+) -> Contact | None:
+    """Return the contact with this identity at the account, following merges, or None."""
+    contact_id = session.scalar(
+        select(Identity.contact_id).where(
+            Identity.account_id == account_id, Identity.scheme == scheme, Identity.value == value
+        )
+    )
+    return None if contact_id is None else find_contact(session, tenant_id, contact_id)
 
 
 def list_contacts(
@@ -198,6 +198,12 @@ def get_or_create_contact(
                 )
             )
     return contact
+
+
+def delete_contact(session: Session, contact: Contact) -> None:
+    """Delete a contact without conversations."""
+    session.delete(contact)
+    session.flush()
 
 
 def merge_contacts(session: Session, source: Contact, target: Contact, now: datetime) -> None:

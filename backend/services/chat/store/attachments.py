@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.services.chat.store.tables import Account, Attachment, Conversation, Message
+from backend.services.chat.store.tables import Account, Attachment, Conversation, Message, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,13 @@ class StoredFile:
 
 
 def iterate_stored_files(connection: Connection) -> Iterator[StoredFile]:
-    """Yield the files of all tenants."""
-    columns = (Attachment.id, Attachment.blob, Attachment.size_bytes, Attachment.sha256)
+    """Yield the files of all tenants, with those that wait for their messages."""
+    attached = select(
+        Attachment.id, Attachment.blob, Attachment.size_bytes, Attachment.sha256
+    ).where(Attachment.state == "stored", Attachment.blob.is_not(None))
+    uploaded = select(Upload.id, Upload.blob, Upload.size_bytes, Upload.sha256)
     # As an option of the connection, it would apply to all later statements of the backup too.
-    rows = connection.execute(
-        select(*columns)
-        .where(Attachment.state == "stored", Attachment.blob.is_not(None))
-        .execution_options(yield_per=1000)
-    )
+    rows = connection.execute(attached.union_all(uploaded).execution_options(yield_per=1000))
     for row in rows:
         yield StoredFile(row[0], row[1] or "", row[2] or 0, row[3] or "")
 
@@ -105,5 +104,7 @@ def get_next_attempt_time(session: Session) -> datetime | None:
 
 
 def list_used_blobs(session: Session, names: Sequence[str]) -> set[str]:
-    """Return those of *names* that an attachment uses."""
-    return set(session.scalars(select(Attachment.blob).where(Attachment.blob.in_(names))))
+    """Return those of *names* that an attachment or an upload uses."""
+    attached = select(Attachment.blob).where(Attachment.blob.in_(names))
+    uploaded = select(Upload.blob).where(Upload.blob.in_(names))
+    return {name for name in session.scalars(attached.union(uploaded)) if name is not None}

@@ -1,6 +1,6 @@
 """Queries on conversations and participants. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -9,7 +9,9 @@ from typing import Any, cast
 from sqlalchemy import (
     ClauseElement,
     ColumnElement,
+    Compiled,
     CursorResult,
+    Dialect,
     Insert,
     Table,
     bindparam,
@@ -47,6 +49,35 @@ def _build_insert(dialect: str, table: Any) -> Insert:
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def insert_or_ignore(
+    session: Session, table: Table, values: Mapping[str, Any], returning: str | None = None
+) -> CursorResult[Any]:
+    """Insert a row unless it violates a unique constraint. Runs for each received message.
+
+    SQLAlchemy compiles inserts that ignore conflicts again for each execution, which takes longer
+    than the insert. So the compiled statement is kept.
+
+    Args:
+        values: the values of columns by name.
+        returning: column whose value the result contains, or None.
+    """
+    connection = session.connection()
+    statement = _compile_insert(connection.dialect, table, tuple(sorted(values)), returning)
+    return connection.execute(statement, dict(values))  # type: ignore[call-overload,no-any-return] # compiled
+
+
+@lru_cache(maxsize=64)
+def _compile_insert(
+    dialect: Dialect, table: Table, names: tuple[str, ...], returning: str | None
+) -> Compiled:
+    statement = _build_insert(dialect.name, table)
+    if returning is not None:
+        return statement.returning(table.c[returning]).compile(
+            dialect=dialect, column_keys=list(names)
+        )
+    return statement.compile(dialect=dialect, column_keys=list(names))
 
 
 def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[Conversation, bool]:
@@ -303,18 +334,6 @@ def list_participants(session: Session, conversation_id: str) -> Sequence[Partic
         .where(Participant.conversation_id == conversation_id)
         .order_by(Participant.joined_at, Participant.actor)
     ).all()
-
-
-def get_read_positions(
-    session: Session, conversation_ids: Sequence[str], actor: str
-) -> dict[str, int]:
-    """Return how far *actor* has read, by conversation."""
-    rows = session.execute(
-        select(Participant.conversation_id, Participant.read_seq).where(
-            Participant.conversation_id.in_(conversation_ids), Participant.actor == actor
-        )
-    )
-    return dict(rows.tuples().all())
 
 
 def list_changed_participants(

@@ -6,18 +6,23 @@ The caller owns the transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.base import new_id
-from backend.services.chat.store.conversations import insert_ignoring_conflicts
+from backend.services.chat.store.conversations import (
+    insert_ignoring_conflicts,
+    insert_or_ignore,
+)
 from backend.services.chat.store.tables import Account, EarlyStatus, Inbound
 
-# Runs for each received message, so it is built once.
-_LIST_EARLY: Final = select(EarlyStatus).where(
-    EarlyStatus.account_id == bindparam("account"), EarlyStatus.target == bindparam("target")
+_INBOUND: Final = cast(Table, Inbound.__table__)
+_EARLY: Final = cast(Table, EarlyStatus.__table__)
+# Runs for each received message, and nearly always finds nothing.
+_LIST_EARLY_IDS: Final = select(_EARLY.c.id).where(
+    _EARLY.c.account_id == bindparam("account"), _EARLY.c.target == bindparam("target")
 )
 
 
@@ -46,9 +51,9 @@ def add_inbound(
     If another transaction adds the same key, this one waits for its end.
     """
     inbound_id = new_id("inb")
-    # With parameters instead of values, the compiled statement is cached.
-    result = session.execute(
-        insert_ignoring_conflicts(session, Inbound.__table__),
+    result = insert_or_ignore(
+        session,
+        _INBOUND,
         {
             "id": inbound_id,
             "tenant_id": account.tenant_id,
@@ -64,7 +69,7 @@ def add_inbound(
             "received_at": now,
         },
     )
-    return inbound_id if getattr(result, "rowcount", 0) else None
+    return inbound_id if result.rowcount else None
 
 
 def find_inbound(session: Session, tenant_id: str, inbound_id: str) -> Inbound | None:
@@ -180,7 +185,11 @@ def keep_early_event(
 
 def list_early_events(session: Session, account_id: str, target: str) -> Sequence[EarlyStatus]:
     """Return the events that wait for *target*, in no order."""
-    return session.scalars(_LIST_EARLY, {"account": account_id, "target": target}).all()
+    parameters = {"account": account_id, "target": target}
+    ids = session.scalars(_LIST_EARLY_IDS, parameters).all()
+    if not ids:
+        return ()
+    return session.scalars(select(EarlyStatus).where(EarlyStatus.id.in_(ids))).all()
 
 
 def delete_early_events(session: Session, identifiers: Sequence[str]) -> None:

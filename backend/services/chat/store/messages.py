@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy import Table, bindparam, delete, func, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from backend.services.chat.model import AGENT_ACTOR
-from backend.services.chat.store.conversations import insert_ignoring_conflicts
+from backend.services.chat.store.conversations import (
+    insert_ignoring_conflicts,
+    insert_or_ignore,
+)
 from backend.services.chat.store.tables import (
     Attachment,
     Conversation,
@@ -16,6 +19,8 @@ from backend.services.chat.store.tables import (
     Reaction,
     Revision,
 )
+
+_TABLE: Final = cast(Table, Message.__table__)
 
 
 class DuplicateMessage(Exception):
@@ -30,13 +35,8 @@ def add_message(session: Session, message: Message) -> None:
     """
     session.flush()
     # One statement instead of a savepoint and a flush: it runs for each message.
-    statement = insert_ignoring_conflicts(session, Message.__table__).returning(
-        Message.__table__.c.number
-    )
-    columns = Message.__table__.columns
-    row = session.execute(
-        statement, {name: value for name, value in vars(message).items() if name in columns}
-    ).first()
+    values = {name: value for name, value in vars(message).items() if name in _TABLE.columns}
+    row = insert_or_ignore(session, _TABLE, values, returning="number").first()
     if row is None:
         raise DuplicateMessage
     message.number = row[0]
@@ -71,25 +71,26 @@ def find_by_client_id(
 
 
 def find_by_external_id(session: Session, conversation_id: str, external_id: str) -> Message | None:
-    return session.scalar(
-        _FIND_EXTERNAL, {"conversation": conversation_id, "external": external_id}
-    )
+    """Return the message with the provider's id. Nearly always there is none."""
+    parameters = {"conversation": conversation_id, "external": external_id}
+    number = session.scalar(_FIND_EXTERNAL_NUMBER, parameters)
+    return None if number is None else session.get(Message, number)
 
 
-# Statements that run for each received message are built once.
-_FIND_LAST_OUTBOUND: Final = (
-    select(Message.content, Message.created_at)
-    .where(
-        Message.conversation_id == bindparam("conversation"),
-        Message.direction == "outbound",
-        Message.is_internal.is_(False),
-    )
-    .order_by(Message.seq.desc())
-    .limit(1)
+# Statements that run for each received message are built once, and read no columns in vain.
+_FIND_EXTERNAL_NUMBER: Final = select(_TABLE.c.number).where(
+    _TABLE.c.conversation_id == bindparam("conversation"),
+    _TABLE.c.external_id == bindparam("external"),
 )
-_FIND_EXTERNAL: Final = select(Message).where(
-    Message.conversation_id == bindparam("conversation"),
-    Message.external_id == bindparam("external"),
+_FIND_LAST_OUTBOUND: Final = (
+    select(_TABLE.c.content, _TABLE.c.created_at)
+    .where(
+        _TABLE.c.conversation_id == bindparam("conversation"),
+        _TABLE.c.direction == "outbound",
+        _TABLE.c.is_internal.is_(False),
+    )
+    .order_by(_TABLE.c.seq.desc())
+    .limit(1)
 )
 
 
@@ -164,47 +165,6 @@ def list_messages(
     if before_seq is not None:
         query = query.where(Message.seq < before_seq)
     return session.scalars(query.order_by(Message.seq.desc())).all()[::-1]
-
-
-def list_last_messages(
-    session: Session, last_seqs: Mapping[str, int], *, with_internal: bool
-) -> dict[str, Message]:
-    """Return the last message of each conversation, by conversation.
-
-    Args:
-        last_seqs: the `last_seq` of each conversation.
-    """
-    query = select(Message)
-    # SQLite reads the whole table for a list of pairs in IN.
-    is_last = or_(
-        *(
-            and_(Message.conversation_id == conversation_id, Message.seq == seq)
-            for conversation_id, seq in last_seqs.items()
-        )
-    )
-    if not with_internal:
-        query = query.where(Message.is_internal.is_(False))
-    found = {row.conversation_id: row for row in session.scalars(query.where(is_last))}
-    # The last number has no message that is visible: it is a note, or it was not used.
-    missing = last_seqs.keys() - found.keys()
-    if missing:
-        last = select(Message.conversation_id, func.max(Message.seq)).where(
-            Message.conversation_id.in_(missing)
-        )
-        if not with_internal:
-            last = last.where(Message.is_internal.is_(False))
-        newest = last.group_by(Message.conversation_id).subquery()
-        rows = session.scalars(
-            query.join(
-                newest,
-                and_(
-                    Message.conversation_id == newest.c[0],
-                    Message.seq == newest.c[1],
-                ),
-            )
-        )
-        found |= {row.conversation_id: row for row in rows}
-    return found
 
 
 def list_changed_messages(

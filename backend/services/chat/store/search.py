@@ -1,21 +1,34 @@
 """Full-text search of messages. The caller owns the transaction.
 
-The column `words` is indexed with FTS5 on SQLite and as a tsvector on PostgreSQL. Words consist of
-letters, marks and digits only (domain/search_words.py).
+The column `words` is indexed with FTS5 on SQLite and as a tsvector on PostgreSQL, together with the
+tenant. Words consist of letters, marks and digits only (domain/search_words.py).
 """
 
 from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, column, literal_column, select, table, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Function,
+    Select,
+    and_,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import Conversation, Message
 
+# Messages of a user with fewer are read one by one: the index has the words of all users.
+MAX_SCANNED_MESSAGES: Final = 10_000
+_MAX_SCANNED_CONVERSATIONS: Final = 2_000
 _WORDS = table("chat_message_words", column("rowid"), column("words"))
-# Written as in the index: a parameter for the separator would not match its expression.
-_POSTGRESQL_MATCH = (
-    "array_to_tsvector(string_to_array(chat_messages.words, ' ')) @@ CAST(:expression AS tsquery)"
-)
+_Hits = Sequence[tuple[Message, Conversation]]
 
 
 def search_messages(
@@ -26,7 +39,7 @@ def search_messages(
     before: int | None,
     *,
     owner_id: str | None,
-) -> Sequence[tuple[Message, Conversation]]:
+) -> _Hits:
     """Return messages that contain all *words*, newest first.
 
     Args:
@@ -39,19 +52,22 @@ def search_messages(
         select(Message, Conversation)
         .join(Conversation, Conversation.id == Message.conversation_id)
         .where(Message.tenant_id == tenant_id, Message.deleted_at.is_(None))
-        .limit(limit)
     )
     if owner_id is not None:
         query = query.where(Conversation.owner_id == owner_id, Message.is_internal.is_(False))
+        ids = _list_few_conversations(session, tenant_id, owner_id)
+        if ids is not None:
+            return _load(session, _match_owned(query, ids, words, limit, before))
     if session.get_bind().dialect.name == "postgresql":
-        query = _match_postgresql(query, words)
-        number: ColumnElement[int] = Message.number.expression
-    else:
-        query = _match_sqlite(query, words)
-        # A condition on the index itself: it starts there instead of at the newest message.
-        number = _WORDS.c.rowid
-    if before is not None:
-        query = query.where(number < before)
+        numbers = session.scalars(
+            select(_find_numbers(words, before=before, limit=limit, owner_id=owner_id))
+        ).all()
+        found = query.where(Message.number.in_(numbers)).order_by(Message.number.desc())
+        return _load(session, found) if numbers else ()
+    return _load(session, _match_sqlite(query, tenant_id, words, before).limit(limit))
+
+
+def _load(session: Session, query: Select[tuple[Message, Conversation]]) -> _Hits:
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
@@ -66,28 +82,78 @@ def select_conversations_with(
         .correlate(None)
     )
     if session.get_bind().dialect.name == "postgresql":
-        expression = " & ".join(f"'{word}'" for word in words)
-        return query.where(text(_POSTGRESQL_MATCH).bindparams(expression=expression))
-    expression = " AND ".join(f'"{word}"' for word in words)
-    matches = text("chat_message_words MATCH :expression").bindparams(expression=expression)
-    return query.where(Message.number.in_(select(_WORDS.c.rowid).where(matches)))
-
-
-def _match_sqlite(
-    query: Select[tuple[Message, Conversation]], words: Sequence[str]
-) -> Select[tuple[Message, Conversation]]:
-    expression = " AND ".join(f'"{word}"' for word in words)
-    return (
-        query.join(_WORDS, _WORDS.c.rowid == Message.number)
-        .where(text("chat_message_words MATCH :expression").bindparams(expression=expression))
-        # The order of the index: SQLite stops after the first rows instead of sorting all.
-        .order_by(literal_column("chat_message_words.rowid").desc())
+        return query.where(Message.number.in_(select(_find_numbers(words))))
+    return query.where(
+        Message.number.in_(select(_WORDS.c.rowid).where(_match_words(tenant_id, words)))
     )
 
 
-def _match_postgresql(
-    query: Select[tuple[Message, Conversation]], words: Sequence[str]
+def _list_few_conversations(
+    session: Session, tenant_id: str, owner_id: str
+) -> Sequence[str] | None:
+    """Return the ids of the user's conversations, or None if they have many messages."""
+    rows = session.execute(
+        select(Conversation.id, Conversation.last_seq)
+        .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)
+        .limit(_MAX_SCANNED_CONVERSATIONS + 1)
+    ).all()
+    count = sum(last_seq for _, last_seq in rows)
+    if len(rows) > _MAX_SCANNED_CONVERSATIONS or count > MAX_SCANNED_MESSAGES:
+        return None
+    return [row[0] for row in rows]
+
+
+def _match_owned(
+    query: Select[tuple[Message, Conversation]],
+    conversation_ids: Sequence[str],
+    words: Sequence[str],
+    limit: int,
+    before: int | None,
 ) -> Select[tuple[Message, Conversation]]:
-    condition = text(_POSTGRESQL_MATCH)
-    expression = " & ".join(f"'{word}'" for word in words)
-    return query.where(condition.bindparams(expression=expression)).order_by(Message.number.desc())
+    padded = literal_column("' '").concat(Message.words).concat(literal_column("' '"))
+    # Not the column itself: SQLite would read the newest messages of all users in its order.
+    number = Message.number + literal_column("0")
+    query = query.where(
+        Message.conversation_id.in_(conversation_ids),
+        *(padded.like(f"% {word} %") for word in words),
+    )
+    if before is not None:
+        query = query.where(number < before)
+    return query.order_by(number.desc()).limit(limit)
+
+
+def _match_sqlite(
+    query: Select[tuple[Message, Conversation]],
+    tenant_id: str,
+    words: Sequence[str],
+    before: int | None,
+) -> Select[tuple[Message, Conversation]]:
+    query = query.join(_WORDS, _WORDS.c.rowid == Message.number).where(
+        _match_words(tenant_id, words)
+    )
+    if before is not None:
+        # A condition on the index itself: it starts there instead of at the newest message.
+        query = query.where(_WORDS.c.rowid < before)
+    # The order of the index: SQLite stops after the first rows instead of sorting all.
+    return query.order_by(literal_column("chat_message_words.rowid").desc())
+
+
+def _match_words(tenant_id: str, words: Sequence[str]) -> ColumnElement[bool]:
+    joined = " AND ".join(f'"{word}"' for word in words)
+    tenant = tenant_id.replace('"', '""')
+    matches = text("chat_message_words MATCH :expression").bindparams(
+        expression=f'words : ({joined}) AND tenant_id : "{tenant}"'
+    )
+    return and_(matches)
+
+
+def _find_numbers(
+    words: Sequence[str],
+    *,
+    before: int | None = None,
+    limit: int | None = None,
+    owner_id: str | None = None,
+) -> Function[Any]:
+    """Return the call of the function that finds messages of the session's tenant."""
+    joined = " & ".join(f"'{word}'" for word in words)
+    return func.chat_find_messages(joined, before, limit, owner_id, type_=BigInteger())

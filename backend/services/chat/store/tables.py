@@ -115,7 +115,19 @@ class Conversation(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "key"),
         Index("ix_chat_conversations_owner", "tenant_id", "owner_id", "updated_at", "id"),
-        Index("ix_chat_conversations_tenant", "tenant_id", "updated_at", "id"),
+        # With the columns of the filters, which are compared before a row is read.
+        Index(
+            "ix_chat_conversations_tenant",
+            "tenant_id",
+            "updated_at",
+            "id",
+            "status",
+            "mode",
+            "channel",
+            "account_id",
+            "assignee_id",
+        ),
+        Index("ix_chat_conversations_assignee", "tenant_id", "assignee_id", "updated_at", "id"),
         Index("ix_chat_conversations_status", "tenant_id", "status", "updated_at", "id"),
         Index("ix_chat_conversations_created", "tenant_id", "created_at"),
         Index("ix_chat_conversations_due", "answer_due_at"),
@@ -249,6 +261,7 @@ class Attachment(Base):
         UniqueConstraint("message_id", "position"),
         Index("ix_chat_attachments_due", "state", "next_attempt_at"),
         Index("ix_chat_attachments_conversation", "conversation_id"),
+        Index("ix_chat_attachments_blob", "blob"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -270,6 +283,33 @@ class Attachment(Base):
     lease_holder: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Upload(Base):
+    """A file that a colleague has uploaded for a message of a conversation.
+
+    It becomes an attachment when the message is posted, and is deleted at `expires_at` otherwise.
+    """
+
+    __tablename__ = "chat_uploads"
+    __table_args__ = (
+        Index("ix_chat_uploads_conversation", "conversation_id"),
+        Index("ix_chat_uploads_user", "tenant_id", "user_id"),
+        Index("ix_chat_uploads_expiry", "expires_at"),
+        Index("ix_chat_uploads_blob", "blob"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(_CONVERSATION, ondelete="CASCADE"))
+    user_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    mime: Mapped[str] = mapped_column(String(100))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class VoiceJob(Base):

@@ -1,9 +1,6 @@
 """The static files of the interface: compressed once, at URLs that change with their content."""
 
-import gzip
-import hashlib
 import json
-import mimetypes
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,33 +8,21 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Self
 
+from backend.chassis.static_files import (
+    StaticFile,
+    create_static_file,
+    hash_static_files,
+    read_static_files,
+)
+
 ENTRY = "app.js"
 ROOT_FILES = ("index.html", "service-worker.js", "manifest.webmanifest")
 """Files that are served outside of the versioned folder. Placeholders in them are replaced."""
 
-_TEXT_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".webmanifest": "application/manifest+json",
-}
 _STATIC_IMPORT = re.compile(
     r"""^[ \t]*(?:import|export)\b(?:[^"';]*?\bfrom)?\s*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE
 )
 _STYLESHEET = re.compile(r'href="\{\{assets\}\}/([^"]+\.css)"')
-# A compressed body that is smaller than this saves no packet.
-_MIN_COMPRESSED_BYTES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file as it is sent: its content, and the content with gzip if that is smaller."""
-
-    content: bytes
-    compressed: bytes | None
-    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +36,14 @@ class Assets:
     """
 
     version: str
-    files: Mapping[str, Asset]
-    root_files: Mapping[str, Asset]
+    files: Mapping[str, StaticFile]
+    root_files: Mapping[str, StaticFile]
 
     @classmethod
     def load(cls, folder: Path, public_prefix: str) -> Self:
         """Read the files below *folder*, which browsers load below *public_prefix*."""
-        contents = dict(_read_files(folder))
-        version = _hash_files(contents)
+        contents = dict(read_static_files(folder))
+        version = hash_static_files(contents)
         base = f"{public_prefix}/assets/{version}"
         preloads = [*_list_stylesheets(contents), *list_static_imports(contents, ENTRY)]
         placeholders = {
@@ -75,12 +60,12 @@ class Assets:
         return cls(
             version=version,
             files={
-                name: _create_asset(name, content)
+                name: create_static_file(name, content)
                 for name, content in contents.items()
                 if name not in ROOT_FILES
             },
             root_files={
-                name: _create_asset(name, _replace_all(contents[name], placeholders))
+                name: create_static_file(name, _replace_all(contents[name], placeholders))
                 for name in ROOT_FILES
                 if name in contents
             },
@@ -133,35 +118,8 @@ def _list_stylesheets(contents: Mapping[str, bytes]) -> list[str]:
     return _STYLESHEET.findall(contents.get("index.html", b"").decode())
 
 
-def _read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
-
-
-def _hash_files(contents: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name, content in contents.items():
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()[:12]
-
-
 def _replace_all(content: bytes, replacements: Mapping[str, str]) -> bytes:
     text = content.decode()
     for placeholder, value in replacements.items():
         text = text.replace(placeholder, value)
     return text.encode()
-
-
-def _create_asset(name: str, content: bytes) -> Asset:
-    suffix = PurePosixPath(name).suffix
-    text_type = _TEXT_TYPES.get(suffix)
-    if text_type is None:
-        guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return Asset(content, None, guessed)
-    compressed = (
-        gzip.compress(content, 9, mtime=0) if len(content) >= _MIN_COMPRESSED_BYTES else b""
-    )
-    is_smaller = 0 < len(compressed) < len(content)
-    return Asset(content, compressed if is_smaller else None, f"{text_type}; charset=utf-8")

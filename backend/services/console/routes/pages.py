@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
+from backend.chassis.static_files import StaticFile
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.compression import prefers_gzip
+from backend.chassis.web.static_responses import IMMUTABLE, create_file_response
 from backend.security import public
-from backend.services.console.domain.assets import Asset, AssetFolder
+from backend.services.console.domain.assets import AssetFolder
 from backend.services.console.errors import AssetNotFound
 
 page_routes = Blueprint("pages", __name__)
@@ -46,7 +47,6 @@ _FIXED_FILES: Mapping[str, Mapping[str, str]] = {
     },
     "manifest.webmanifest": {},
 }
-_IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @page_routes.get("/", defaults={"path": ""})
@@ -73,7 +73,7 @@ def get_asset(version: str, name: str) -> Response:
     if asset is None or version != assets.version:
         raise AssetNotFound
     response = _create_response(asset)
-    response.headers["Cache-Control"] = _IMMUTABLE
+    response.headers["Cache-Control"] = IMMUTABLE
     return response
 
 
@@ -91,13 +91,7 @@ def _send_root_file(name: str, headers: Mapping[str, str]) -> Response:
     return response
 
 
-def _create_response(asset: Asset) -> Response:
-    use_gzip = asset.compressed is not None and prefers_gzip()
-    response = Response(
-        asset.compressed if use_gzip else asset.content, content_type=asset.content_type
-    )
-    if use_gzip:
-        response.headers["Content-Encoding"] = "gzip"
-    response.vary.add("Accept-Encoding")
+def _create_response(asset: StaticFile) -> Response:
+    response = create_file_response(asset)
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     return response

@@ -58,7 +58,7 @@ GROUP_DESCRIPTIONS: Mapping[str, str] = {
     "packages": "Shipments, their tracking events and statistics.",
     "agents": "Investigations and predictions of packages, routes and tours.",
     "packages-webhooks": "Webhooks of tracking providers.",
-    "admin": "Statistics of all services, for administrators.",
+    "admin": "Users, chat history and statistics of all services, for administrators.",
     "gateway": "The gateway's own routes.",
 }
 """Descriptions by route name. Other routes have none."""

@@ -5,12 +5,14 @@ functions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Self
 
 from backend.chassis.dns import HostResolver
 from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ServiceOverloaded
 from backend.chassis.web.response_headers import HSTS_HEADER
-from backend.security import Principal
+from backend.security import HttpError
 from backend.security.addresses import (
     Network,
     client_address,
@@ -33,6 +35,7 @@ from backend.services.gateway.domain.browser_sessions import (
     read_browser_session,
 )
 from backend.services.gateway.domain.caller_identity import (
+    AuthenticatedCaller,
     CallerAuthenticator,
     rate_limit_subject,
     requires_authentication,
@@ -73,6 +76,11 @@ class ForwardRequest:
     def get_header(self, name: str) -> str:
         """Return the values of header *name* (lower case), comma-separated."""
         return ", ".join(headers.get_header_values(self.fields, name))
+
+    def with_authorization(self, authorization: str) -> Self:
+        """Return a copy with another Authorization header."""
+        others = [field for field in self.fields if field[0].lower() != "authorization"]
+        return replace(self, fields=[*others, ("Authorization", authorization)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +168,28 @@ class RequestForwarder:
         if request.length is not None and request.length > route.body_limit:
             raise BodyTooLarge(route.body_limit)
         request = self._apply_browser_session(route, upstream_path, request)
-        principal = self._authenticate(route, upstream_path, request)
         address = client_address(
             request.peer, request.get_header("x-forwarded-for"), self.trusted_proxies
         )
+        caller = self._authenticate(route, upstream_path, request, rate_limit_address(address))
+        is_public = not requires_authentication(route, upstream_path)
+        principal = None if caller is None or is_public else caller.principal
+        if caller is not None and caller.authorization:
+            request = request.with_authorization(caller.authorization)
         subject = rate_limit_subject(rate_limit_address(address), principal)
         reserved = rate_limits.build_token_charges(route, upstream_path, subject)
         decision = self._apply_limits(route, upstream_path, subject, reserved)
         response = self._send_with_retry(route, upstream_path, request, address)
         body = self._settle_token_usage(response, reserved) if reserved else response.body
         own = [("X-Request-ID", request.request_id), *rate_limits.rate_limit_headers(decision)]
-        own += self.cors.response_fields(request.get_header("origin"))
-        fields = headers.build_response_headers(response.fields, own, private=principal is not None)
+        if not route.is_cross_origin:
+            own += self.cors.response_fields(request.get_header("origin"))
+        fields = headers.build_response_headers(
+            response.fields,
+            own,
+            private=principal is not None,
+            is_cross_origin=route.is_cross_origin,
+        )
         if request.scheme == "https":
             fields.append(HSTS_HEADER)
         return ForwardResponse(response.status, fields, body)
@@ -201,24 +219,32 @@ class RequestForwarder:
         if session.is_cross_site and requires_authentication(route, upstream_path):
             raise cross_site_request()
         own = [("Cookie", kept)] if (kept := forwarded_cookies(route.service, cookies)) else []
+        others = [field for field in request.fields if field[0].lower() != "cookie"]
+        request = replace(request, fields=[*others, *own])
         if session.authorization:
-            own.append(("Authorization", session.authorization))
-        replaced = {"cookie", "authorization"} if session.authorization else {"cookie"}
-        fields = [field for field in request.fields if field[0].lower() not in replaced]
-        return replace(request, fields=[*fields, *own])
+            request = request.with_authorization(session.authorization)
+        return request
 
     def _authenticate(
-        self, route: Route, upstream_path: str, request: ForwardRequest
-    ) -> Principal | None:
-        if not requires_authentication(route, upstream_path):
-            return None
-        return self.authenticator.authenticate_caller(
-            Credentials(
-                request.get_header("authorization"),
-                request.get_header("x-api-key"),
-                request.get_header("x-tenant-id") or None,
-            )
+        self, route: Route, upstream_path: str, request: ForwardRequest, address: str
+    ) -> AuthenticatedCaller | None:
+        """Return the caller, or None on a public path.
+
+        There, only the token of an identity provider is verified, to forward our token instead.
+        """
+        authorization = request.get_header("authorization")
+        credentials = Credentials(
+            authorization,
+            request.get_header("x-api-key"),
+            request.get_header("x-tenant-id") or None,
         )
+        if requires_authentication(route, upstream_path):
+            return self.authenticator.authenticate_caller(credentials, address)
+        if self.authenticator.accepts_on_public_paths(authorization):
+            # The service decides about a request whose token is rejected.
+            with suppress(HttpError):
+                return self.authenticator.authenticate_caller(credentials, address)
+        return None
 
     def _apply_limits(
         self, route: Route, upstream_path: str, subject: RateLimitSubject, reserved: list[Charge]

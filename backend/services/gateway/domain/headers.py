@@ -37,6 +37,17 @@ _DROPPED_FROM_REQUESTS = frozenset(
 )
 _DROPPED_PREFIXES_FROM_REQUESTS = ("x-forwarded-", "x-user-", "x-internal-")
 
+CORS_RESPONSE_HEADERS = frozenset(
+    {
+        "access-control-allow-origin",
+        "access-control-allow-methods",
+        "access-control-allow-headers",
+        "access-control-expose-headers",
+        "access-control-max-age",
+    }
+)
+"""CORS headers of a service, which are passed on for cross-origin routes only."""
+
 # Response headers that the gateway is responsible for: CORS, limits, and server identification.
 _DROPPED_FROM_RESPONSES = frozenset(
     {
@@ -73,6 +84,11 @@ def is_response_header_forwarded(name: str) -> bool:
     )
 
 
+def is_cross_origin_header_forwarded(name: str) -> bool:
+    """Return True if a header of a service on a cross-origin route is passed on to clients."""
+    return name in CORS_RESPONSE_HEADERS or is_response_header_forwarded(name)
+
+
 def parse_connection_tokens(values: Iterable[str]) -> frozenset[str]:
     """Return the lower-case header names that Connection *values* declare as hop-by-hop."""
     return frozenset(
@@ -93,19 +109,28 @@ def build_request_headers(fields: Iterable[tuple[str, str]], own: HeaderFields) 
 
 
 def build_response_headers(
-    fields: Iterable[tuple[str, str]], own: HeaderFields, *, private: bool
+    fields: Iterable[tuple[str, str]],
+    own: HeaderFields,
+    *,
+    private: bool,
+    is_cross_origin: bool = False,
 ) -> HeaderFields:
     """Return a service's headers to send to the client, followed by *own* and security headers.
 
-    A *private* response gets `Cache-Control: no-store` unless the service sets Cache-Control.
+    A *private* response gets `Cache-Control: no-store` unless the service sets Cache-Control. The
+    response of a cross-origin route keeps CORS headers, and gets no X-Frame-Options.
     """
     received = list(fields)
     names = {name.lower() for name, _ in received}
+    is_forwarded = is_response_header_forwarded
+    if is_cross_origin:
+        is_forwarded = is_cross_origin_header_forwarded
+        names.add("x-frame-options")
     hop_by_hop = parse_connection_tokens(v for n, v in received if n.lower() == "connection")
     forwarded = [
         (name, value)
         for name, value in received
-        if is_response_header_forwarded(name.lower()) and name.lower() not in hop_by_hop
+        if is_forwarded(name.lower()) and name.lower() not in hop_by_hop
     ]
     return forwarded + own + missing_security_headers(names, private=private)
 

@@ -55,7 +55,12 @@ class ClientConnection(HttpConnection[WorkerState, GatewayHeaderBlock]):
         if resolved_line is None or resolved_line.upstreams is None:
             return self._handle_unrouted(request, request_id)
         headers = request.headers
-        if "origin" in headers and self._answer_preflight(request, request_id):
+        is_cross_origin = resolved_line.upstreams.route.is_cross_origin
+        if (
+            "origin" in headers
+            and not is_cross_origin
+            and self._answer_preflight(request, request_id)
+        ):
             return None
         handler_type = (
             WebSocketTunnel

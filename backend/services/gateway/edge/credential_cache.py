@@ -18,6 +18,7 @@ from backend.security.authentication import Credentials
 from backend.security.http_errors import unavailable
 from backend.services.gateway.domain import rate_limits
 from backend.services.gateway.domain.caller_identity import (
+    AuthenticatedCaller,
     CallerAuthenticator,
     rate_limit_subject,
 )
@@ -41,18 +42,34 @@ class Caller:
     Attributes:
         address: the client address.
         principal: the authenticated principal, or None.
+        authorization: value of the Authorization header for services if it is not the client's,
+            else "".
         log_member: member of the JSON object in the access log.
         expires_at: end of the cached authentication, as monotonic time.
         epoch: the authenticator's revocation epoch at the start of the authentication.
     """
 
-    __slots__ = ("_charges", "address", "epoch", "expires_at", "log_member", "principal")
+    __slots__ = (
+        "_charges",
+        "address",
+        "authorization",
+        "epoch",
+        "expires_at",
+        "log_member",
+        "principal",
+    )
 
     def __init__(
-        self, address: str, principal: Principal | None, expires_at: float, epoch: int
+        self,
+        address: str,
+        principal: Principal | None,
+        expires_at: float,
+        epoch: int,
+        authorization: str = "",
     ) -> None:
         self.address = address
         self.principal = principal
+        self.authorization = authorization
         self.log_member = "" if principal is None else f',"user":{dumps(principal.user_id)}'
         self._charges: dict[str, RateLimitCharge] = {}
         self.expires_at = expires_at
@@ -156,7 +173,7 @@ class CredentialCache:
         self._pending[digest] = [callback]
         epoch = self._epoch
 
-        def verified(future: "asyncio.Future[Principal | HttpError]") -> None:
+        def verified(future: "asyncio.Future[AuthenticatedCaller | HttpError]") -> None:
             error = future.exception()
             if error is not None:
                 _log.error("credentials could not be verified", exc_info=error)
@@ -166,21 +183,23 @@ class CredentialCache:
                 outcome = result
                 self._cache_error(digest, result)
             else:
-                lifetime_seconds = min(_CACHE_SECONDS, result.expires_at - time())
-                outcome = Caller(address, result, self._clock() + lifetime_seconds, epoch)
+                principal = result.principal
+                lifetime_seconds = min(_CACHE_SECONDS, principal.expires_at - time())
+                expires_at = self._clock() + lifetime_seconds
+                outcome = Caller(address, principal, expires_at, epoch, result.authorization)
                 # A session may have been revoked during the verification.
                 if epoch == self._authenticator.revocation_epoch:
                     self._cache_caller(digest, outcome)
             for waiting_callback in self._pending.pop(digest):
                 waiting_callback(outcome)
 
-        self._loop.run_in_executor(self._executor, self._verify, credentials).add_done_callback(
-            verified
-        )
+        self._loop.run_in_executor(
+            self._executor, self._verify, credentials, address
+        ).add_done_callback(verified)
 
-    def _verify(self, credentials: Credentials) -> Principal | HttpError:
+    def _verify(self, credentials: Credentials, address: str) -> AuthenticatedCaller | HttpError:
         try:
-            return self._authenticator.authenticate_caller(credentials)
+            return self._authenticator.authenticate_caller(credentials, address)
         except HttpError as error:
             return error
 

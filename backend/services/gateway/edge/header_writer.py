@@ -10,7 +10,10 @@ from backend.chassis.web.http1.header_writer import CLOSE_LINE, STATUS_LINES, fo
 from backend.chassis.web.http1.response_head import DATE_BIT, ResponseHead
 from backend.security.addresses import client_address, is_trusted, rate_limit_address
 from backend.services.gateway.domain.browser_sessions import forwarded_cookies
-from backend.services.gateway.domain.headers import parse_connection_tokens
+from backend.services.gateway.domain.headers import (
+    CORS_RESPONSE_HEADERS,
+    parse_connection_tokens,
+)
 
 if TYPE_CHECKING:
     from backend.services.gateway.edge.header_block import GatewayHeaderBlock, GatewayRequest
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 _NO_CONTENT = 204
 _ACCEPT_ENCODING = re.compile(r"(\r\naccept-encoding: )[^\r]*", re.IGNORECASE)
+CORS_BIT = 1 << 29
+"""Bit in `ResponseHead.field_bits` that is set if the response has CORS headers."""
+_FRAME_OPTIONS_BIT = responses.SECURITY_HEADER_BITS["x-frame-options"]
 _PLAIN_CONNECTION_VALUES = frozenset({"close", "keep-alive"})
 
 
@@ -86,6 +92,8 @@ def build_response_head(
     own_lines: str,
     private: bool,
     keep_alive: bool,
+    *,
+    is_cross_origin: bool = False,
 ) -> bytes:
     """Return the head to send to the client for a service's response *head*.
 
@@ -96,6 +104,8 @@ def build_response_head(
         own_lines: header lines of the gateway: request id and limits.
         private: True if the response must not be stored by shared caches.
         keep_alive: False adds `Connection: close`.
+        is_cross_origin: True if the service's CORS headers are passed on, and it decides about
+            frames.
     """
     if head.body_length is None:
         lines = "" if request.line.minor_version == 0 else "Transfer-Encoding: chunked\r\n"
@@ -103,18 +113,25 @@ def build_response_head(
         lines = ""
     else:
         lines = f"Content-Length: {head.content_length}\r\n"
-    header_lines = head.header_lines
+    header_lines, field_bits = head.header_lines, head.field_bits
+    dropped: frozenset[str] = frozenset()
     if head.connection and head.connection not in _PLAIN_CONNECTION_VALUES:
-        header_lines = head.header_lines_without(parse_connection_tokens([head.connection]))
+        dropped = parse_connection_tokens([head.connection])
+    if is_cross_origin:
+        field_bits |= _FRAME_OPTIONS_BIT
+    elif field_bits & CORS_BIT:
+        dropped |= CORS_RESPONSE_HEADERS
+    if dropped:
+        header_lines = head.header_lines_without(dropped)
     if not keep_alive:
         lines += CLOSE_LINE
     if not head.field_bits & DATE_BIT:
         lines += state.get_date_header()
-    if "origin" in request.headers:
+    if "origin" in request.headers and not is_cross_origin:
         lines += format_header_lines(state.cors.response_fields(request.headers["origin"]))
     if state.scheme == "https":
         lines += responses.HSTS_LINE
     return (
         f"{STATUS_LINES[head.status]}{header_lines}{lines}{own_lines}"
-        f"{responses.security_lines(head.field_bits, private)}\r\n"
+        f"{responses.security_lines(field_bits, private)}\r\n"
     ).encode("latin-1")

@@ -21,11 +21,15 @@ from backend.services.gateway.clients.instances import (
 from backend.services.gateway.clients.rate_limit_counter import RateLimitCounter
 from backend.services.gateway.clients.upstream_connections import ConnectionPool
 from backend.services.gateway.domain.forwarding import RequestForwarder
-from backend.services.gateway.domain.headers import is_response_header_forwarded
+from backend.services.gateway.domain.headers import (
+    CORS_RESPONSE_HEADERS,
+    is_cross_origin_header_forwarded,
+)
 from backend.services.gateway.domain.retries import RetryPolicy
 from backend.services.gateway.domain.routing.route_table import Route
 from backend.services.gateway.edge.credential_cache import CredentialCache
 from backend.services.gateway.edge.header_block import create_header_parser
+from backend.services.gateway.edge.header_writer import CORS_BIT
 from backend.services.gateway.edge.observability.access_log import AccessLog
 from backend.services.gateway.edge.observability.edge_metrics import EdgeMetrics
 from backend.services.gateway.errors import InvalidRequestTarget
@@ -157,7 +161,8 @@ class WorkerState(ServerState):
         self._gateway_lines: dict[str, tuple[str, float]] = {}
         self._pools: dict[Instance, ConnectionPool] = {}
         self._response_parser = ResponseHeadParser(
-            is_response_header_forwarded, responses.SECURITY_HEADER_BITS
+            is_cross_origin_header_forwarded,
+            responses.SECURITY_HEADER_BITS | dict.fromkeys(CORS_RESPONSE_HEADERS, CORS_BIT),
         )
         self._upstreams = self._create_upstreams()
         self._probed_instances: set[Instance] = set()

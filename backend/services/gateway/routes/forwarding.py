@@ -72,14 +72,21 @@ def convert_problems_to_openai_errors(app: Flask, table: RouteTable) -> None:
         return response
 
 
-def apply_cors(app: Flask, cors: CorsPolicy) -> None:
-    """Answer preflight requests, and add CORS headers to the gateway's own responses."""
+def apply_cors(app: Flask, cors: CorsPolicy, table: RouteTable) -> None:
+    """Answer preflight requests, and add CORS headers to the gateway's own responses.
+
+    For cross-origin routes the services do both.
+    """
+
+    def is_left_to_service() -> bool:
+        match = table.find_route(g.target[0]) if "target" in g else None
+        return match is not None and match[0].is_cross_origin
 
     @app.before_request
     def answer_preflight() -> Response | None:
         origin = request.headers.get("Origin", "")
         requested_method = request.headers.get("Access-Control-Request-Method", "")
-        if not is_preflight(request.method, origin, requested_method):
+        if not is_preflight(request.method, origin, requested_method) or is_left_to_service():
             return None
         response = Response(status=204)
         response.headers.extend(cors.preflight_fields(origin))
@@ -88,6 +95,8 @@ def apply_cors(app: Flask, cors: CorsPolicy) -> None:
     @app.after_request
     def add_cors_headers(response: Response) -> Response:
         origin = request.headers.get("Origin", "")
+        if is_left_to_service():
+            return response
         for name, value in cors.response_fields(origin) if origin else ():
             if name not in response.headers:
                 response.headers[name] = value

@@ -20,9 +20,9 @@ from backend.security import (
     validate_input,
     validate_query,
 )
+from backend.security.standard_webhooks import decode_secret
 from backend.security.validation import VisibleText
 from backend.services.packages.domain.webhooks.deliveries import WebhookService
-from backend.services.packages.domain.webhooks.signatures import decode_standard_secret
 from backend.services.packages.errors import (
     DeliveryNotFound,
     SignatureInvalid,
@@ -130,7 +130,7 @@ def create_account(body: AccountInput) -> AccountResponse:
     """Create an account of a tracking provider, which can then send webhooks to its path."""
     if body.source == "standard":
         try:
-            decode_standard_secret(body.secret)
+            decode_secret(body.secret)
         except ValueError as error:
             raise invalid_field("#/secret", str(error)) from error
     account = use(WebhookService).create_account(get_caller(), body.source, body.name, body.secret)

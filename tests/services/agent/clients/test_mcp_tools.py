@@ -119,6 +119,7 @@ def test_call_is_stopped_after_the_servers_timeout(create_agent, url, model, ada
     assert answer["steps"][0]["took_ms"] < 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("megabytes", "status"), [(1, "ok"), (5, "error")])
 def test_long_result_is_truncated_and_oversized_response_fails(
     create_agent, url, model, ada, megabytes, status
@@ -308,6 +309,7 @@ def test_missing_file_raises_settings_error(tmp_path):
         Settings.from_env(Env({"DATA_DIR": str(tmp_path), "MCP_SERVERS": str(tmp_path / "none")}))
 
 
+@pytest.mark.slow
 def test_stdio_server_is_accepted_if_allowed(tmp_path):
     settings = Settings.from_env(
         build_env(tmp_path, {"x": {"command": "y"}}, MCP_ALLOW_STDIO="true")

@@ -14,6 +14,7 @@ def test_cost_is_counted_only_for_models_with_a_configured_price():
     metrics.record_model_response(ModelLabels("provider", "free"), 1.0, "", 500_000, 250_000)
 
     def cost(model: str) -> float | None:
-        return registry.get_sample_value("agent_model_cost_total", {"gen_ai_request_model": model})
+        labels = {"gen_ai_request_model": model, "request_type": "query"}
+        return registry.get_sample_value("agent_model_cost_total", labels)
 
     assert (cost("priced"), cost("free")) == (3.0, None)

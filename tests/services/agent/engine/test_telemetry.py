@@ -46,8 +46,9 @@ def test_metrics_count_models_tools_runs_and_graph_nodes(scripted_client, ada, m
     metrics = read_metrics(scripted_client)
 
     tokens = "gen_ai_client_token_usage"
-    assert metrics[format_sample(f"{tokens}_sum", **CHAT, gen_ai_token_type="input")] == 22
-    assert metrics[format_sample(f"{tokens}_sum", **CHAT, gen_ai_token_type="output")] == 14
+    labels = CHAT | {"request_type": "query"}
+    assert metrics[format_sample(f"{tokens}_sum", **labels, gen_ai_token_type="input")] == 22
+    assert metrics[format_sample(f"{tokens}_sum", **labels, gen_ai_token_type="output")] == 14
     calls = "gen_ai_client_operation_duration_seconds_count"
     assert metrics[format_sample(calls, **CHAT, error_type="")] == 2
     first_chunks = "gen_ai_client_operation_time_to_first_chunk_seconds_count"

@@ -86,6 +86,7 @@ def test_session_still_contains_summarized_messages(client, model, ada):
     assert messages[0]["content"].startswith("The boiler was repaired in 2001.")
 
 
+@pytest.mark.slow
 def test_failed_summary_is_replaced_by_first_sentences(client, model, ada):
     session_id = create_session(client, ada, model, range(2001, 2005))
     model.queue_replies(Reply(status=500), Reply(status=500), Reply(text="In 2001."))

@@ -108,6 +108,7 @@ def refresh(sessions: SessionService, token: str) -> str:
         return ENDED
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_token_family_has_one_line_of_successors_until_the_session_ends(service, steps):

@@ -79,6 +79,7 @@ def test_guesses_from_many_addresses_are_delayed_by_the_account(client, guess, c
     assert int(guess(address="198.51.100.2").headers["Retry-After"]) == 4
 
 
+@pytest.mark.slow
 def test_guesses_for_many_accounts_are_limited_by_the_network(guess):
     statuses = [guess(name=f"name-{n}").status_code for n in range(61)]
 

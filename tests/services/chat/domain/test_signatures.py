@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.security.standard_webhooks import verify_webhook
 from backend.services.chat.domain.signatures import (
     build_twilio_urls,
     verify_meta,
     verify_secret_token,
     verify_slack,
-    verify_standard,
     verify_twilio,
 )
 
@@ -35,7 +35,7 @@ def verify(vector: dict[str, Any]) -> bool:
     if scheme == "meta":
         return verify_meta([vector["secret"]], signature, body)
     if scheme == "standard":
-        return verify_standard(
+        return verify_webhook(
             [vector["secret"]], vector["id"], vector["timestamp"], signature, body, vector["now"]
         )
     return verify_twilio(
@@ -87,7 +87,7 @@ def test_empty_secrets_are_refused() -> None:
     signature = sign_twilio("", "https://chat.example/w", {})
     assert not verify_twilio([""], [""], ["https://chat.example/w"], [], None, signature)
     empty_key = base64.b64encode(hmac.digest(b"", b"m.1.{}", "sha256")).decode()
-    assert not verify_standard(["whsec_"], "m", "1", f"v1,{empty_key}", b"{}", 1)
+    assert not verify_webhook(["whsec_"], "m", "1", f"v1,{empty_key}", b"{}", 1)
 
 
 def test_slack_request_from_the_future_is_refused() -> None:
@@ -143,7 +143,7 @@ def test_malformed_input_is_invalid_and_raises_nothing(
     secrets = ["secret", "whsec_c2VjcmV0", "whsec_!"]
     assert not verify_slack(secrets, timestamp, header, body, NOW)
     assert not verify_meta(secrets, header, body)
-    assert not verify_standard(secrets, header, timestamp, header, body, NOW)
+    assert not verify_webhook(secrets, header, timestamp, header, body, NOW)
     for part in (None, body):
         assert not verify_twilio(
             secrets, secrets, build_twilio_urls(url), [], part, header, timestamp

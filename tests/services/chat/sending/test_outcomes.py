@@ -13,6 +13,12 @@ SETTLED_BY_EVENTS = ("whatsapp", "messenger")
 NEVER_SETTLED = ("teams", "telegram")
 
 
+def first_by_default(names):
+    """Return *names* as parameters of which all but the first are slow."""
+    first, *others = names
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
+
+
 @pytest.fixture
 def provider(request, tmp_path):
     """A simulator and a harness for the channel of the parameter."""
@@ -38,7 +44,7 @@ def test_message_is_sent_once_and_keeps_the_providers_id(provider):
         assert message.external_id == simulator.messages[0].id
 
 
-@pytest.mark.parametrize("provider", ALL, indirect=True)
+@pytest.mark.parametrize("provider", first_by_default(ALL), indirect=True)
 def test_rate_limited_message_waits_for_retry_after_and_leaves_the_worker_free(provider):
     simulator, harness = provider
     simulator.plan(Fault("rate_limited", retry_after=30))
@@ -58,7 +64,7 @@ def test_rate_limited_message_waits_for_retry_after_and_leaves_the_worker_free(p
     assert len(simulator.messages) == 1
 
 
-@pytest.mark.parametrize("provider", ALL, indirect=True)
+@pytest.mark.parametrize("provider", first_by_default(ALL), indirect=True)
 def test_unavailable_provider_is_tried_again_after_one_and_four_seconds(provider):
     simulator, harness = provider
     simulator.plan("unavailable", "unavailable")
@@ -78,7 +84,7 @@ def test_unavailable_provider_is_tried_again_after_one_and_four_seconds(provider
 
 
 @pytest.mark.parametrize("fault", ["lost", "slow"])
-@pytest.mark.parametrize("provider", LOOKED_UP, indirect=True)
+@pytest.mark.parametrize("provider", first_by_default(LOOKED_UP), indirect=True)
 def test_lost_response_is_looked_up_and_the_message_is_not_sent_again(provider, fault):
     simulator, harness = provider
     harness.clock.time = _now()
@@ -94,7 +100,7 @@ def test_lost_response_is_looked_up_and_the_message_is_not_sent_again(provider, 
     assert len(simulator.messages) == 1
 
 
-@pytest.mark.parametrize("provider", LOOKED_UP, indirect=True)
+@pytest.mark.parametrize("provider", first_by_default(LOOKED_UP), indirect=True)
 def test_message_that_the_provider_does_not_have_is_sent_again(provider):
     simulator, harness = provider
     harness.clock.time = _now()
@@ -108,7 +114,9 @@ def test_message_that_the_provider_does_not_have_is_sent_again(provider):
 
 
 @pytest.mark.parametrize("fault", ["lost", "dropped"])
-@pytest.mark.parametrize("provider", [*SETTLED_BY_EVENTS, *NEVER_SETTLED], indirect=True)
+@pytest.mark.parametrize(
+    "provider", first_by_default([*SETTLED_BY_EVENTS, *NEVER_SETTLED]), indirect=True
+)
 def test_lost_response_stays_unknown_without_proof(provider, fault):
     simulator, harness = provider
     simulator.plan(fault)
@@ -135,7 +143,9 @@ def test_webhook_is_repeated_with_the_same_id_after_a_lost_response(provider):
     assert len(simulator.messages) == 1
 
 
-@pytest.mark.parametrize("provider", [name for name in ALL if name != "generic"], indirect=True)
+@pytest.mark.parametrize(
+    "provider", first_by_default([name for name in ALL if name != "generic"]), indirect=True
+)
 def test_permanent_error_fails_the_message_with_its_reason(provider):
     simulator, harness = provider
     simulator.plan("rejected")
@@ -149,7 +159,9 @@ def test_permanent_error_fails_the_message_with_its_reason(provider):
     assert simulator.messages == []
 
 
-@pytest.mark.parametrize("provider", ["whatsapp", "messenger", "twilio"], indirect=True)
+@pytest.mark.parametrize(
+    "provider", first_by_default(["whatsapp", "messenger", "twilio"]), indirect=True
+)
 def test_closed_window_is_named_in_the_error(provider):
     simulator, harness = provider
     simulator.plan("window")
@@ -160,7 +172,9 @@ def test_closed_window_is_named_in_the_error(provider):
     assert harness.get_message(message_id).error["code"] == "window_closed"
 
 
-@pytest.mark.parametrize("provider", [name for name in ALL if name != "generic"], indirect=True)
+@pytest.mark.parametrize(
+    "provider", first_by_default([name for name in ALL if name != "generic"]), indirect=True
+)
 def test_revoked_token_stops_the_account_and_its_deliveries_wait(provider):
     simulator, harness = provider
     account_id = harness.add_account(simulator)
@@ -196,6 +210,7 @@ def test_message_fails_after_eight_attempts(provider):
     assert len(simulator.requests) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", ["whatsapp"], indirect=True)
 def test_message_fails_after_one_day_of_rate_limits(provider):
     simulator, harness = provider

@@ -90,10 +90,10 @@ def test_tool_call_with_side_effects_waits_for_approval(
     call = ("save_note", {"title": "Pumps", "text": "Check the north wing."})
     model.queue_replies(Reply(calls=[call]), Reply(text="The note is saved."))
     answer = scripted.ask("Save a note about the pumps", finishes=False)
-    card = answer.get_by_role("region", name="Approval needed")
+    card = answer.get_by_role("group", name="Approval needed")
     expect(card).to_contain_text("Check the north wing.")
     scripted.page.reload()  # the decision can wait
-    card = scripted.answers.first.get_by_role("region", name="Approval needed")
+    card = scripted.answers.first.get_by_role("group", name="Approval needed")
     card.get_by_role("button", name="Allow", exact=True).click()
     expect(scripted.answers.first).to_contain_text("The note is saved.")
     expect(card).to_have_count(0)
@@ -236,3 +236,61 @@ def _events(session_id: str, words: list[str]) -> list[str]:
 
 def _event(number: int, name: str, data: dict[str, Any]) -> str:
     return f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def test_nodes_of_the_run_graph_open_their_state_with_the_keyboard(
+    scripted: ConsolePage, model: ScriptedModel
+) -> None:
+    call = ("calculate", {"expression": "6 * 7"})
+    model.queue_replies(Reply(text="Let me see.", calls=[call]), Reply(text="It is 42."))
+    answer = scripted.ask("What is six times seven?")
+    answer.locator("details.steps > summary").click()
+    answer.get_by_role("button", name="Graph").click()
+
+    nodes = answer.get_by_role("list", name="Nodes of the run")
+    expect(nodes.get_by_role("button")).to_have_count(5)
+    tool = nodes.get_by_role("button", name="Calculate")
+    tool.focus()
+    scripted.page.keyboard.press("Enter")
+    expect(tool).to_have_attribute("aria-expanded", "true")
+    expect(nodes.get_by_role("group", name="Input")).to_contain_text("6 * 7")
+    expect(nodes.get_by_role("group", name="Output")).to_contain_text("42")
+    scripted.page.keyboard.press("Space")
+    expect(nodes.get_by_role("group", name="Input")).to_have_count(0)
+
+    nodes.get_by_role("button", name="Model scripted").first.click()
+    messages = nodes.get_by_role("group", name="Input")
+    messages.get_by_text("{ role, content }").last.click()
+    expect(messages).to_contain_text("What is six times seven?")
+    assert scripted.find_accessibility_violations() == []
+
+
+def test_run_graph_is_translated_and_explains_a_missing_record(
+    scripted: ConsolePage, model: ScriptedModel
+) -> None:
+    call = ("calculate", {"expression": "6 * 7"})
+    model.queue_replies(Reply(calls=[call]), Reply(text="It is 42."))
+    scripted.ask("What is six times seven?")
+    scripted.set_stored(locale="de")
+    scripted.page.reload()
+    answer = scripted.page.locator("article.answer")
+    answer.locator("details.steps > summary").click()
+    answer.get_by_role("button", name="Graph").click()
+    nodes = answer.get_by_role("list", name="Knoten des Laufs")
+    nodes.get_by_role("button").nth(2).click()
+    expect(nodes.get_by_role("group", name="Eingabe")).to_contain_text("6 * 7")
+
+    problem = {"status": 404, "code": "run_not_found", "title": "Run not found", "detail": "No."}
+
+    def refuse(route: Route) -> None:
+        body = json.dumps(problem)
+        route.fulfill(status=404, content_type="application/problem+json", body=body)
+
+    scripted.page.route("**/agent/sessions/*/runs/*", refuse)
+    scripted.expect_statuses(404)
+    answer.get_by_role("button", name="Liste").click()
+    answer.get_by_role("button", name="Graph").click()
+    expect(answer).to_contain_text("sind nicht gespeichert")
+    expect(answer.get_by_role("list", name="Knoten des Laufs").get_by_role("button")).to_have_count(
+        0
+    )

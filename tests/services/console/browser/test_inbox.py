@@ -649,11 +649,59 @@ def test_channel_is_connected_step_by_step_and_the_check_says_what_is_wrong(
     assert app.findings == []
 
 
+def test_web_chat_is_connected_with_its_sites_and_shows_the_script_tag(
+    context: BrowserContext,
+) -> None:
+    web = account(
+        1, channel="web", name="Shop", credential_names=[], settings={"colour": "#aa0000"}
+    )
+    wrong = "'https://Shop.example/x' never matches: browsers send https://shop.example."
+    checks = [web, web | {"error": {"code": "origins_invalid", "detail": wrong}}]
+    app = AppPage(
+        context,
+        {
+            "POST /chat/accounts": web,
+            "PATCH /chat/accounts/acc_1": web,
+            "POST /chat/accounts/acc_1/check": lambda query, body: checks.pop(),
+        },
+        role="tenant_admin",
+    )
+    page = app.open("/settings/channels/new")
+    page.get_by_role("button", name="Web chat").click()
+    page.get_by_label("Sites").fill("https://Shop.example/x\nhttps://b.example")
+    page.get_by_label("Colour").fill("#aa0000")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("textbox", name="Script tag")).to_have_value(
+        '<script src="http://localhost/chat/widget.js" data-account="acc_1" data-colour="#aa0000"'
+        " async></script>"
+    )
+    expect(page.get_by_role("textbox", name="Content security policy")).to_have_value(
+        "script-src http://localhost; frame-src http://localhost"
+    )
+    page.get_by_role("button", name="Continue").click()
+    result = page.locator(".check-result")
+    expect(result).to_contain_text("Some sites never match")
+    expect(result).to_contain_text(wrong)
+    page.get_by_role("button", name="Check again").click()
+    expect(result).to_contain_text("The chat can be shown on the sites.")
+    _, body = app.list_calls("POST /chat/accounts")[0]
+    assert body == {
+        "channel": "web",
+        "name": "Web chat",
+        "settings": {
+            "origins": ["https://Shop.example/x", "https://b.example"],
+            "colour": "#aa0000",
+        },
+        "credentials": {},
+    }
+    assert app.findings == []
+
+
 def test_channels_show_their_state_and_keys_are_replaced(context: BrowserContext) -> None:
     accounts = [
         account(1, state="revoked", error={"code": "190", "detail": "Expired"}),
         account(2, channel="telegram", name="Bot", state="stopped"),
-        account(3, channel="web", name="Web chat", checked_at=None, credential_names=[]),
+        account(3, id="web_t", channel="web", name="Web chat", credential_names=[]),
     ]
     app = AppPage(
         context,

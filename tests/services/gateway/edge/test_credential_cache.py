@@ -9,6 +9,7 @@ import pytest
 from backend.security import HttpError, Principal
 from backend.security.authentication import Credentials
 from backend.security.revocation import SessionClaims
+from backend.services.gateway.domain.caller_identity import AuthenticatedCaller
 from backend.services.gateway.edge.credential_cache import CredentialCache
 
 CREDENTIALS = Credentials(authorization="Bearer token")
@@ -23,12 +24,14 @@ class Authenticator:
         self.calls = 0
         self._expires_at = time.time() + lifetime_seconds
 
-    def authenticate_caller(self, _credentials):
+    def authenticate_caller(self, _credentials, _address):
         self.calls += 1
         if self.expired:
             raise HttpError(401, "invalid_token", "Invalid token", "The token has expired.")
         claims = SessionClaims("session", "user", 0, "tenant", 0)
-        return Principal("user", "tenant", "session", frozenset(), claims, self._expires_at)
+        return AuthenticatedCaller(
+            Principal("user", "tenant", "session", frozenset(), claims, self._expires_at)
+        )
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def test_progress_is_reported_for_each_of_thousands_of_pages(tmp_path):
     assert progress == [(n, 5000) for n in range(1, 5001)]
 
 
+@pytest.mark.slow
 def test_extraction_fails_on_decompression_bomb(tmp_path):
     bomb = zlib.compress(zlib.compress(bytes(2**29), 1), 9)
     entries = b"/Filter[/FlateDecode/FlateDecode]/Length %d>>" % len(bomb)

@@ -145,6 +145,7 @@ def test_stop_interrupts_extraction_within_seconds(start_app, identities, monkey
     assert get_document(ada, document)["status"] == "queued"
 
 
+@pytest.mark.slow
 def test_processes_share_the_queue_and_one_continues_after_the_other_stops(
     start_app, identities, tmp_path
 ):

@@ -146,6 +146,7 @@ def test_long_document_is_deleted_in_short_transactions(ada, tmp_path, monkeypat
     assert count_chunks(tmp_path, again) == (chunks, chunks)
 
 
+@pytest.mark.slow
 def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
     (document,) = ada.send(PARAGRAPHS[:200_000].encode(), wait=0).json["documents"]
     done = wait_until_done(ada, document)

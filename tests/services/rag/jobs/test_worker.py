@@ -197,6 +197,7 @@ def test_concurrent_uploads_of_same_content_create_one_document(installation):
     wait_until(lambda: are_all_ready(ada, 1), SECONDS)
 
 
+@pytest.mark.slow
 def test_documents_deleted_during_processing_leave_no_data(installation):
     ada = installation.user()
     for number in range(8):

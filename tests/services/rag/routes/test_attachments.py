@@ -2,6 +2,8 @@
 
 from email.message import EmailMessage
 
+import pytest
+
 from backend.services.rag.domain.ingestion import pipeline
 from tests.databases import database_in, execute
 from tests.documents import TextLine, docx, pdf
@@ -102,6 +104,7 @@ def test_deleting_the_message_deletes_its_attachments(ada, tmp_path):
     wait_for(lambda: not list_blobs(tmp_path))
 
 
+@pytest.mark.slow
 def test_ingestion_that_fails_before_the_commit_is_repeated_without_duplicates(
     ada, monkeypatch, tmp_path
 ):
@@ -139,6 +142,7 @@ def test_ingestion_interrupted_after_the_commit_resumes_without_duplicates(ada, 
     assert len(list_documents(ada)) == 2
 
 
+@pytest.mark.slow
 def test_failed_message_that_is_read_again_creates_no_duplicates(ada, tmp_path):
     mail, (document,) = upload(ada, plan())
     # As after a failure of the first ingestion that followed the storage of the attachments.

@@ -108,6 +108,7 @@ def test_requests_without_token_return_401(app):
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.slow
 def test_many_foreign_documents_do_not_displace_own_hits(ada, bob):
     for number in range(12):
         bob.upload(f"Bicycle number {number} is red.", f"{number}.txt")

@@ -44,8 +44,20 @@ def two_columns():
 QUOTES = [
     pytest.param(PDF, 1, (0, 30, 90, 200), id="prose"),
     pytest.param(PDF, 3, (3, 61, 150), id="lists"),
-    pytest.param(DATA / "2305.03393v1-pg9.pdf", 1, (0, 40, 150, 220), id="tables and ligatures"),
-    pytest.param(DATA / "right_to_left_01.pdf", 1, (0, 20, 60, 100), id="right to left"),
+    pytest.param(
+        DATA / "2305.03393v1-pg9.pdf",
+        1,
+        (0, 40, 150, 220),
+        id="tables and ligatures",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        DATA / "right_to_left_01.pdf",
+        1,
+        (0, 20, 60, 100),
+        id="right to left",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(pdf(write_lines(*LINES), rotate=90), 1, (0, 5, 14), id="rotated"),
     pytest.param(pdf(two_columns()), 1, (0, 30, 80, 120, 150), id="columns"),
 ]

@@ -90,6 +90,7 @@ class CompletionService:
                 chat.max_tokens,
                 can_pause=False,
                 model_parameters=model_parameters,
+                request_type="openai",
             )
             return Completion(model, self._answer_service.answer_without_conversation(run))
         completion = CompletionRequest(
@@ -100,6 +101,7 @@ class CompletionService:
             chat.temperature,
             chat.max_tokens,
             model_parameters,
+            request_type="openai",
         )
         self._quotas.check_quota(caller)
         return Completion(model, self._stream_client_completion(caller, completion))

@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.services.agent.domain.answers.events import Answer, TextDelta, ToolEnded
+from backend.services.agent.domain.answers.run_nodes import NodeRecorder
 from backend.services.agent.domain.conversations.approvals import Approval
 from backend.services.agent.domain.conversations.run_leases import AnswerSnapshot, LeasedRun, Step
 from backend.services.agent.errors import InvalidModelResponse
@@ -24,6 +25,7 @@ class AnswerDraft:
     steps: list[Step] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     tool_calls: list[ToolEnded] = field(default_factory=list)
+    nodes: NodeRecorder = field(default_factory=NodeRecorder)
     started_at: float = field(default_factory=time.monotonic)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -48,6 +50,7 @@ class AnswerDraft:
         call, status = ended.call, ended.result.status
         self.steps.append(Step(call.tool, call.arguments, status, ended.took_ms))
         self.tool_calls.append(ended)
+        self.nodes.add_tool_call(ended)
         self.add_chunks(ended.result.chunks)
 
     def add_chunks(self, chunks: Sequence[Chunk]) -> None:
@@ -95,6 +98,7 @@ class AnswerDraft:
             "temperature": self.run_request.temperature,
             "max_tokens": self.run_request.max_tokens,
             "instructions": self.run_request.instructions,
+            "request_type": self.run_request.request_type,
             "messages": list(paused.messages),
             "calls": [asdict(call) for call in paused.calls],
             "approval": None if self.approval is None else self.approval.to_json(),

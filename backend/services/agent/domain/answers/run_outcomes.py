@@ -15,6 +15,7 @@ from backend.services.agent.domain.conversations.run_leases import (
     LeasedRun,
     RunLeases,
 )
+from backend.services.agent.domain.drift.measures import add_measure, is_measured
 from backend.services.agent.domain.quotas import UsageMeter
 from backend.services.agent.events import RunFinished, RunStatus
 from backend.services.agent.model import Caller
@@ -68,6 +69,8 @@ class RunOutcomeService:
             ):
                 self._run_records.add_record(session, caller, run, draft, finish_reason)
             self._add_usage(session, draft, meter)
+            if is_measured(draft, final_status):
+                add_measure(session, draft, final_status, self._now())
             self._record_finish(session, caller, run, snapshot, final_status)
 
     def _record_finish(
@@ -98,11 +101,16 @@ class RunOutcomeService:
             time=self._now(),
         )
 
-    def store_usage(self, caller: Caller, draft: AnswerDraft, meter: UsageMeter) -> None:
-        """Store the usage and the audit events of a run without a conversation."""
-        if meter.has_uncounted_usage or _list_audit_events(draft):
+    def store_usage(
+        self, caller: Caller, draft: AnswerDraft, meter: UsageMeter, status: RunStatus
+    ) -> None:
+        """Store the usage, the measures and the audit events of a run without a conversation."""
+        measured = is_measured(draft, status)
+        if measured or meter.has_uncounted_usage or _list_audit_events(draft):
             with self._database.write(caller.tenant_id) as session:
                 self._add_usage(session, draft, meter)
+                if measured:
+                    add_measure(session, draft, status, self._now())
 
     def _add_usage(self, session: Session, draft: AnswerDraft, meter: UsageMeter) -> None:
         for event in _list_audit_events(draft):

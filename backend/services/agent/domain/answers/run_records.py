@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.domain.answers.drafts import AnswerDraft
+from backend.services.agent.domain.answers.run_nodes import (
+    NodeRecorder,
+    NodeState,
+    bound_states,
+)
+from backend.services.agent.domain.conversations.conversations import get_own_conversation
 from backend.services.agent.domain.conversations.run_leases import LeasedRun
+from backend.services.agent.errors import RunNotFound
 from backend.services.agent.model import (
     Caller,
     Chunk,
@@ -18,6 +25,7 @@ from backend.services.agent.model import (
     RunRequest,
     ToolCall,
     ToolContext,
+    ToolEnded,
     ToolResult,
 )
 from backend.services.agent.store import run_records as store
@@ -28,6 +36,11 @@ _log = logging.getLogger(__name__)
 # Records are deleted with their conversation.
 MAX_RECORDS_PER_CONVERSATION: Final = 20
 _MAX_RECORD_CHARACTERS: Final = 400_000
+# Fields of the stored inputs that the state of the request shows.
+_REQUEST_FIELDS: Final = (
+    *("history", "model", "collection", "instructions", "temperature", "max_tokens"),
+    *("permissions", "approved", "request_type"),
+)
 # Names under which fields of RunRequest are stored; they differ from those in Python.
 _STORED_NAMES: Final = {
     "can_pause": "may_pause",
@@ -58,6 +71,14 @@ class RecordedRun:
     prompt_tokens: int
     completion_tokens: int
     took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStates:
+    """A recorded run with the states of its nodes, from the request to the answer."""
+
+    run: RecordedRun
+    nodes: Sequence[NodeState]
 
 
 class RunRecordService:
@@ -91,8 +112,23 @@ class RunRecordService:
             "created_at": self._now(),
             "inputs": inputs,
             "outcome": outcome,
+            "nodes": draft.nodes.nodes,
         }
         store.add_record(session, values, MAX_RECORDS_PER_CONVERSATION)
+
+    def get_states(self, caller: Caller, conversation_id: str, run_id: str) -> RunStates:
+        """Return the states of the nodes of a run in a conversation of *caller*.
+
+        Raises:
+            ConversationNotFound: the conversation does not exist, or it belongs to another user.
+            RunNotFound: the run has no record, or belongs to another conversation.
+        """
+        with self._database.read(caller.tenant_id) as session:
+            get_own_conversation(session, caller, conversation_id)
+            row = store.find_record(session, run_id)
+            if row is None or row.conversation_id != conversation_id:
+                raise RunNotFound
+            return RunStates(_to_recorded_run(row), _list_nodes(row))
 
     def find_record(self, run_id: str) -> RecordedRun | None:
         """Return the record of a run of any tenant, or None. Only for the operator's commands."""
@@ -133,6 +169,27 @@ def _outcome_to_json(draft: AnswerDraft, finish_reason: str) -> dict[str, Any]:
 def _result_to_json(result: ToolResult) -> dict[str, Any]:
     fields_by_name = asdict(result)
     return fields_by_name | {"passages": fields_by_name.pop("chunks")}
+
+
+def _list_nodes(row: RunRecord) -> list[NodeState]:
+    """Return the request, the model and tool calls, and the answer.
+
+    Records of earlier versions have no model calls.
+    """
+    run = _to_recorded_run(row)
+    nodes = row.nodes
+    if nodes is None:
+        recorder = NodeRecorder()
+        for call in run.tool_calls:
+            recorder.add_tool_call(ToolEnded(call.call, call.result, 0))
+        nodes = [node | {"took_ms": None} for node in recorder.nodes]
+    inputs = {name: row.inputs.get(name) for name in _REQUEST_FIELDS}
+    outputs = {"text": run.text, "finish_reason": run.finish_reason, "model": run.model}
+    return [
+        NodeState("request", "", "ok", None, **bound_states(inputs, None)),
+        *(NodeState(**node) for node in nodes),
+        NodeState("answer", "", "ok", run.took_ms, **bound_states(None, outputs)),
+    ]
 
 
 def _to_recorded_run(row: RunRecord) -> RecordedRun:

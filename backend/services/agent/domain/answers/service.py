@@ -40,7 +40,16 @@ from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 from backend.services.agent.events import RunStatus
-from backend.services.agent.model import PausedRun, RunFinished, RunRequest, TokenUsage, ToolContext
+from backend.services.agent.model import (
+    DEFAULT_REQUEST_TYPE,
+    ModelCallEnded,
+    PausedRun,
+    RequestType,
+    RunFinished,
+    RunRequest,
+    TokenUsage,
+    ToolContext,
+)
 
 OnBusy = Literal["enqueue", "interrupt", "reject"]
 
@@ -61,6 +70,7 @@ class AnswerRequest:
     max_tokens: int | None = None
     persona: str | None = None
     on_busy: OnBusy = "enqueue"
+    request_type: RequestType = DEFAULT_REQUEST_TYPE
 
 
 class AnswerService:
@@ -129,6 +139,7 @@ class AnswerService:
             paused=PausedRun(state["messages"], [ToolCall(**call) for call in state["calls"]]),
             approved=approved,
             instructions=state.get("instructions", ""),
+            request_type=state.get("request_type", DEFAULT_REQUEST_TYPE),
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
         draft.restore_paused_state(state)
@@ -145,11 +156,20 @@ class AnswerService:
         )
         caller = run_request.tool_context.caller
         meter = self._quotas.create_meter(caller, run_request.model)
+        status: RunStatus = "failed"
         try:
             meter.reserve_tokens()
-            yield from self._generate_events(draft, None, lambda: False, meter)
+            with closing(self._generate_events(draft, None, lambda: False, meter)) as events:
+                for event in events:
+                    # Callers may close the events after the answer.
+                    if isinstance(event, Answer):
+                        status = "done"
+                    yield event
+        except GeneratorExit:
+            status = "done" if status == "done" else CANCELLED
+            raise
         finally:
-            self._run_outcomes.store_usage(caller, draft, meter)
+            self._run_outcomes.store_usage(caller, draft, meter, status)
 
     def _add_history(
         self, caller: Caller, run: LeasedRun, draft: AnswerDraft, must_stop: Callable[[], bool]
@@ -191,6 +211,7 @@ class AnswerService:
             else answer_request.temperature,
             answer_request.max_tokens or persona.max_tokens,
             instructions=persona.system_prompt,
+            request_type=answer_request.request_type,
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
         yield from self._generate_stored_answer(caller, run, draft)
@@ -269,6 +290,8 @@ class AnswerService:
                     case ToolEnded():
                         draft.add_tool_call(event)
                         yield event
+                    case ModelCallEnded():
+                        draft.nodes.add_model_call(event)
                     case ToolStarted() | RunProgress() | IdleEvent():
                         yield event
                     case TokenUsage():

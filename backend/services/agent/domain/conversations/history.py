@@ -114,7 +114,12 @@ class HistoryBuilder:
             {"role": "user", "content": _format_transcript(summary, older)},
         ]
         completion = CompletionRequest(
-            model, prompt, (), temperature=0.0, max_tokens=_MAX_SUMMARY_TOKENS
+            model,
+            prompt,
+            (),
+            temperature=0.0,
+            max_tokens=_MAX_SUMMARY_TOKENS,
+            request_type="summary",
         )
         deadline, summary_text = time.monotonic() + _SUMMARY_TIMEOUT_SECONDS, ""
         try:

@@ -13,6 +13,7 @@ from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
 from backend.services.agent.domain.answers.events import Answer
 from backend.services.agent.domain.answers.service import AnswerService
+from backend.services.agent.domain.evaluation.metrics import EvaluationMetric, MetricFailed
 from backend.services.agent.domain.evaluation.question_files import EvaluationQuestion
 from backend.services.agent.engine.token_prices import Prices, calculate_cost
 from backend.services.agent.model import Caller, HistoryMessage, RunRequest, ToolContext
@@ -41,7 +42,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedAnswer:
-    """The scored answer of one variant to one question. `error` is an error code or None."""
+    """The scored answer of one variant to one question. `error` is an error code or None.
+
+    `metric_errors` has a line for each metric of an installed package that failed.
+    """
 
     question_number: int
     variant_number: int
@@ -54,6 +58,7 @@ class EvaluatedAnswer:
     completion_tokens: int
     cost: float | None
     took_ms: int
+    metric_errors: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,9 @@ class EvaluationService:
         questions: Sequence[EvaluationQuestion],
         variants: Sequence[Variant],
         caller: Caller,
+        metrics: Sequence[EvaluationMetric] = (),
     ) -> Iterator[EvaluatedAnswer]:
-        """Yield each answer after it is stored.
+        """Yield each answer after it is stored. *metrics* score it in addition.
 
         If the iterator is closed early, the evaluation gets the status "interrupted".
         """
@@ -118,7 +124,7 @@ class EvaluationService:
             for question_number, question in enumerate(questions):
                 for variant_number, variant in enumerate(variants):
                     answer = self._evaluate_question(
-                        question_number, variant_number, question, variant, caller
+                        question_number, variant_number, question, variant, caller, metrics
                     )
                     with self._database.write() as session:
                         session.add(_to_row(evaluation.id, answer))
@@ -152,6 +158,7 @@ class EvaluationService:
         question: EvaluationQuestion,
         variant: Variant,
         caller: Caller,
+        metrics: Sequence[EvaluationMetric],
     ) -> EvaluatedAnswer:
         run = RunRequest(
             variant.model,
@@ -161,6 +168,7 @@ class EvaluationService:
             variant.max_tokens,
             can_pause=False,
             instructions=variant.instructions,
+            request_type="evaluation",
         )
         started_at = self._now()
         answer, error = None, None
@@ -181,6 +189,7 @@ class EvaluationService:
                 required_documents=question.must_cite,
             )
         )
+        metric_scores, metric_errors = _apply_metrics(metrics, question, answer)
         return EvaluatedAnswer(
             question_number=question_number,
             variant_number=variant_number,
@@ -188,7 +197,8 @@ class EvaluationService:
             expected=" | ".join(question.expected),
             answer="" if answer is None else answer.text,
             error=error,
-            scores=scores,
+            scores=scores | metric_scores,
+            metric_errors=metric_errors,
             prompt_tokens=0 if answer is None else answer.prompt_tokens,
             completion_tokens=0 if answer is None else answer.completion_tokens,
             cost=None if answer is None else self._calculate_cost(answer),
@@ -201,6 +211,27 @@ class EvaluationService:
         )
 
 
+def _apply_metrics(
+    metrics: Sequence[EvaluationMetric], question: EvaluationQuestion, answer: Answer | None
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the scores and the errors of *metrics* by name. Without an answer, scores are 0."""
+    if answer is None:
+        return {metric.name: 0.0 for metric in metrics}, {}
+    scores: dict[str, float] = {}
+    errors: dict[str, str] = {}
+    for metric in metrics:
+        try:
+            score = metric.score_answer(
+                question.question, question.expected, answer.text, answer.citations
+            )
+        except MetricFailed as error:
+            errors[metric.name] = str(error)
+            continue
+        if score is not None:
+            scores[metric.name] = score
+    return scores, errors
+
+
 def _to_summary(row: Evaluation) -> EvaluationSummary:
     return EvaluationSummary(
         row.id, row.created_at, row.file, row.status, row.questions, row.variants
@@ -210,12 +241,17 @@ def _to_summary(row: Evaluation) -> EvaluationSummary:
 def _to_row(evaluation_id: str, answer: EvaluatedAnswer) -> EvaluationAnswer:
     return EvaluationAnswer(
         evaluation_id=evaluation_id,
-        **{name: getattr(answer, name) for name in _COLUMNS} | {"scores": dict(answer.scores)},
+        **{name: getattr(answer, name) for name in _COLUMNS}
+        | {"scores": dict(answer.scores), "metric_errors": dict(answer.metric_errors)},
     )
 
 
 def _to_evaluated_answer(row: EvaluationAnswer) -> EvaluatedAnswer:
-    return EvaluatedAnswer(**{name: getattr(row, name) for name in _COLUMNS})
+    # None for answers that were stored before metrics of packages existed.
+    errors = row.metric_errors or {}
+    return EvaluatedAnswer(
+        **{name: getattr(row, name) for name in _COLUMNS} | {"metric_errors": errors}
+    )
 
 
 _COLUMNS: Final = tuple(EvaluatedAnswer.__dataclass_fields__)

@@ -64,7 +64,9 @@ def repeat_run(
     Args:
         model: None for the recorded model.
     """
-    run = record.run_request if model is None else replace(record.run_request, model=model)
+    run = replace(record.run_request, request_type="replay")
+    if model is not None:
+        run = replace(run, model=model)
     answer_service = create_answer_service(
         [_create_replay_tool(tool, record.tool_calls) for tool in tools]
     )

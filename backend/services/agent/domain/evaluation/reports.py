@@ -8,6 +8,7 @@ from backend.ai.answer_scores import CITED, F1, SCORE_NAMES
 from backend.services.agent.domain.evaluation.evaluations import EvaluatedAnswer, EvaluationSummary
 
 _MAX_CELL_CHARACTERS: Final = 32
+_MAX_ERROR_LINES: Final = 50
 _NO_VALUE: Final = "-"
 
 
@@ -22,6 +23,7 @@ def format_report(evaluation: EvaluationSummary, answers: Sequence[EvaluatedAnsw
         "",
         *_format_table(list(_create_question_rows(evaluation, answers))),
     ]
+    lines += _create_error_lines(evaluation, answers)
     if len(evaluation.variants) > 1:
         lines += ["", *_create_comparison_lines(evaluation, answers)]
     return "\n".join(lines) + "\n"
@@ -66,6 +68,13 @@ def _create_totals_rows(
     for score in SCORE_NAMES:
         if score != CITED or any(CITED in answer.scores for answer in answers):
             yield row(score, lambda column, score=score: _format_mean_score(column, score))  # type: ignore[misc]
+    for score in _list_metric_names(answers):
+        yield row(score, lambda column, score=score: _format_mean_score(column, score))  # type: ignore[misc]
+    if any(answer.metric_errors for answer in answers):
+        yield row(
+            "metric errors",
+            lambda column: str(sum(len(answer.metric_errors) for answer in column)),
+        )
     yield row("failed", lambda column: str(sum(answer.error is not None for answer in column)))
     yield row("tokens read", lambda column: str(sum(answer.prompt_tokens for answer in column)))
     yield row(
@@ -74,6 +83,29 @@ def _create_totals_rows(
     yield row("cost", _format_cost)
     yield row("latency p50", lambda column: f"{_get_latency_percentile(column, 0.50)} ms")
     yield row("latency p99", lambda column: f"{_get_latency_percentile(column, 0.99)} ms")
+
+
+def _list_metric_names(answers: Sequence[EvaluatedAnswer]) -> Sequence[str]:
+    """Return the names of metrics of installed packages, also of those that always failed."""
+    names = {name for answer in answers for name in (*answer.scores, *answer.metric_errors)}
+    return sorted(names - set(SCORE_NAMES))
+
+
+def _create_error_lines(
+    evaluation: EvaluationSummary, answers: Sequence[EvaluatedAnswer]
+) -> Iterator[str]:
+    """Yield a line for each failed metric of an answer, up to a limit."""
+    lines = [
+        f"#{answer.question_number + 1}  {evaluation.variants[answer.variant_number]}  "
+        f"{name}: {error}"
+        for answer in answers
+        for name, error in sorted(answer.metric_errors.items())
+    ]
+    if lines:
+        yield ""
+        yield from lines[:_MAX_ERROR_LINES]
+    if len(lines) > _MAX_ERROR_LINES:
+        yield f"and {len(lines) - _MAX_ERROR_LINES} more metric errors"
 
 
 def _create_question_rows(

@@ -116,7 +116,7 @@ class TenantService:
         with self._database.write() as session:
             row = store.Tenant(id=generate_id(), slug=slug or "", name=name, created_at=now)
             if slug is None:
-                row.slug = _choose_slug(session, name)
+                row.slug = choose_slug(session, name)
             store.add_tenant(session, row)
             # The administrator's tokens remain valid. They only lack the new tenant, which is
             # included at the next refresh.
@@ -350,7 +350,7 @@ def _to_tenant(row: store.Tenant) -> Tenant:
     return Tenant(row.id, row.slug, row.name, row.personal, row.created_at)
 
 
-def _choose_slug(session: Session, name: str) -> str:
+def choose_slug(session: Session, name: str) -> str:
     """Derive an unused slug from *name*."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = (

@@ -134,7 +134,7 @@ class ExternalSignInService:
         if not is_valid or code is None:
             raise InvalidSignIn
         identity = provider.redeem_code(code, self._get_callback_url(name), verifier, nonce)
-        return self._find_or_create_account(identity, name, origin)
+        return self.find_or_create_account(identity, name, origin)
 
     def exchange_id_token(
         self, name: str, token: str, nonce: str | None, origin: RequestOrigin
@@ -157,12 +157,16 @@ class ExternalSignInService:
                 session, _hash_text(signing_input), now + _USED_TOKEN_RETENTION, now
             ):
                 raise InvalidIdToken("The ID token was already used.")
-        return self._find_or_create_account(identity, name, origin)
+        return self.find_or_create_account(identity, name, origin)
 
-    def _find_or_create_account(
+    def find_or_create_account(
         self, identity: VerifiedIdentity, provider: str, origin: RequestOrigin
     ) -> str:
-        """Return the user linked to *identity*; link or create an account if there is none."""
+        """Return the user linked to *identity*; link or create an account if there is none.
+
+        Args:
+            provider: name for the audit log.
+        """
         now, new_generation = self._now(), None
         with self._database.write() as session:
             # Two concurrent callbacks of a new user must not create two accounts.

@@ -19,6 +19,7 @@ from backend.services.chat.domain.webhooks.verification import WebhookSecrets
 from backend.services.chat.store import attachments as store
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account, Attachment, Conversation, Message
+from backend.services.chat.store.uploads import delete_expired_uploads
 
 MAX_ATTEMPTS: Final = 6
 _LEASE: Final = timedelta(seconds=90)
@@ -111,7 +112,13 @@ class AttachmentDownloads:
             return store.get_next_attempt_time(session)
 
     def delete_orphans(self) -> int:
-        """Delete files whose attachments were deleted. Returns their number."""
+        """Delete files whose attachments were deleted, and uploads that no message has used.
+
+        Returns:
+            The number of deleted files.
+        """
+        with self._every_tenant.write() as session:
+            delete_expired_uploads(session, self._now())
         names = list(self._files.list_older_than(self._now() - _ORPHAN_AGE))
         count = 0
         for start in range(0, len(names), _BATCH):

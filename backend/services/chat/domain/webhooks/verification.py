@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 from backend.chassis.encryption import DecryptionError, Encryptor
+from backend.security.standard_webhooks import verify_webhook
 from backend.services.chat.domain import signatures
 from backend.services.chat.domain.credentials import PREVIOUS
 from backend.services.chat.domain.webhooks.requests import WebhookRequest
@@ -119,7 +120,7 @@ def _verify_telegram(account: WebhookSecrets, request: WebhookRequest) -> bool:
 
 
 def _verify_standard(account: WebhookSecrets, request: WebhookRequest) -> bool:
-    return signatures.verify_standard(
+    return verify_webhook(
         account.get_secrets("secret"),
         request.get_header("webhook-id"),
         request.get_header("webhook-timestamp"),

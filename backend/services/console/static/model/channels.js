@@ -4,7 +4,7 @@ import * as api from "../lib/api.js";
 
 const MAX_COUNTED = 100;
 
-export const CHANNELS = ["whatsapp", "messenger", "slack", "teams", "telegram", "twilio", "generic"];
+export const CHANNELS = ["web", "whatsapp", "messenger", "slack", "teams", "telegram", "twilio", "generic"];
 
 export const getAccountPage = (cursor) => api.get("/chat/accounts", { limit: 50, cursor });
 export const getAccount = (id) => api.get(`/chat/accounts/${encodeURIComponent(id)}`);
@@ -16,6 +16,15 @@ export const checkAccount = (id) => api.post(`/chat/accounts/${encodeURIComponen
 
 /** Return the address that the provider calls. */
 export const getWebhookUrl = ({ id, channel }) => `${window.location.origin}/webhook/${channel}/${id}`;
+
+/** Return whether an account is the one for chats of signed-in users, which every tenant has. */
+export const isForUsers = ({ id }) => id.startsWith("web_");
+
+/** Return the script tag that shows the chat of an account on a site. */
+export function getScriptTag({ id, settings }) {
+  const colour = settings.colour ? ` data-colour="${settings.colour}"` : "";
+  return `<script src="${window.location.origin}/chat/widget.js" data-account="${id}"${colour} async></script>`;
+}
 
 /** Return how many deliveries wait: `{ count, isMore }`. */
 export async function countWaiting(accountId) {

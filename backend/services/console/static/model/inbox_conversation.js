@@ -19,8 +19,10 @@ export class InboxConversation {
   conversation = signal(null);
   /** Messages in the order in which they are shown, without those that are being sent. */
   messages = signal([]);
-  /** Own messages that the server has not stored: { client_id, text, internal, error }. */
+  /** Own messages that the server has not stored: { client_id, content, label, internal, error }. */
   pending = signal([]);
+  /** Files of the answer that is being written; see inbox_uploads.js. */
+  files = signal([]);
   error = signal(null);
   isDeleted = signal(false);
   isInterrupted = signal(false);
@@ -60,6 +62,7 @@ export class InboxConversation {
     this.#abort.abort();
     clearTimeout(this.#draftTimer);
     this.typing.close();
+    for (const { abort } of this.files.peek()) abort.abort();
   }
 
   async #load() {
@@ -170,8 +173,8 @@ export class InboxConversation {
   }
 
   /** Send an answer or an internal note. One that is not stored stays in `pending` with its error. */
-  send(content, { internal = false } = {}) {
-    const entry = { client_id: createId(), content, internal, error: null };
+  send(content, { internal = false, label = null } = {}) {
+    const entry = { client_id: createId(), content, label, internal, error: null };
     this.pending.value = [...this.pending.peek(), entry];
     return this.#post(entry);
   }

@@ -22,7 +22,7 @@ export function answerView(message, thread) {
   const element = html.article(
     { class: "answer", "aria-label": t("assistant"), "aria-busy": () => String(isWriting()) },
     html.h2({ class: "visually-hidden" }, t("assistant")),
-    stepList(message),
+    stepList(message, thread),
     () => isWriting() && !message.hasText.value && waiting(message, thread),
     answerText(message),
     () => isWriting() && thread.isReconnecting.value && html.p({ class: "answer-note", role: "status" }, icon("offline"), t("reconnecting")),

@@ -9,7 +9,7 @@ const MEANINGS = [
   [/^(?:190|401|403|http_401|http_403|invalid_auth|not_authed|token_revoked|token_expired|account_inactive|invalid_client|20003|gone)$/, "token"],
   [/^(?:unreachable|no_response|http_5\d\d|2|131016)$/, "unreachable"],
   [/^(?:100|803|33|http_404|20404|404)$/, "id"],
-  [/^(?:incomplete|address_blocked|secrets_unreadable)$/, null],
+  [/^(?:incomplete|address_blocked|secrets_unreadable|origins_invalid|origins_missing)$/, null],
 ];
 
 /** Return the sentences for an error of an account: what is wrong, and what to do. */
@@ -21,15 +21,16 @@ export function explainError(error) {
 }
 
 /** Return a box with the state of *account* after a check. */
-export function checkResult({ error, checked_at: time, state }) {
+export function checkResult({ error, checked_at: time, state, channel }) {
   if (!time && !error) return null;
   const isGood = !error && state === "active";
+  const isWeb = channel === "web";
   return html.div(
     { class: `check-result ${isGood ? "good" : "bad"}` },
     icon(isGood ? "check" : "warning"),
     html.div(
-      html.strong(isGood ? t("checkPassed") : error ? explainError(error) : t(`account_${state}`)),
-      error?.detail && html.p({ class: "faint" }, t("providerSays", error.detail)),
+      html.strong(isGood ? t(isWeb ? "sitesPassed" : "checkPassed") : error ? explainError(error) : t(`account_${state}`)),
+      error?.detail && html.p({ class: "faint" }, isWeb ? error.detail : t("providerSays", error.detail)),
       time && html.p({ class: "faint" }, t("channelCheckedAt", formatRelativeTime(time))),
     ),
   );

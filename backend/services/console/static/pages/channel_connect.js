@@ -7,11 +7,13 @@ import { consolePath } from "../lib/router.js";
 import { CHANNELS, checkAccount, createAccount, updateAccount } from "../model/channels.js";
 import { icon } from "../ui/icon.js";
 import { getErrorText, getRequestId, reportErrors } from "../ui/notice.js";
-import { AGENT_KEY, CHANNEL_FIELDS, suggestSecret, toAccount } from "./channel_fields.js";
+import { AGENT_KEY, CHANNEL_FIELDS, formatValue, suggestSecret, toAccount } from "./channel_fields.js";
 import { checkResult } from "./channel_check.js";
 import { webhookSection } from "./channel_webhook.js";
 
 const STEPS = ["choose", "keys", "webhook", "check"];
+
+const getStepTitle = (name, channel) => (channel === "web" && hasText(`step_web_${name}`) ? t(`step_web_${name}`) : t(`step_${name}`));
 
 export function page() {
   const state = { step: signal(0), channel: signal(null), account: signal(null), secrets: {} };
@@ -20,7 +22,7 @@ export function page() {
   const content = renderOnChange(
     () => state.step.value,
     (step) => {
-      const title = html.h2({ tabindex: "-1" }, t(`step_${STEPS[step]}`));
+      const title = html.h2({ tabindex: "-1" }, getStepTitle(STEPS[step], state.channel.peek()));
       if (step > 0) queueMicrotask(() => title.focus());
       return html.section({ class: "channel-step" }, title, render[step](state));
     },
@@ -29,7 +31,7 @@ export function page() {
     { class: "page-frame channels" },
     html.nav({ "aria-label": t("path") }, html.a({ href: consolePath("/settings/channels") }, icon("arrow-left"), t("channels"))),
     html.header({ class: "page-header" }, heading),
-    html.ol({ class: "channel-steps", "aria-label": t("steps") }, STEPS.map((name, index) => html.li({ class: () => (index < state.step.value ? "done" : null), "aria-current": () => (index === state.step.value ? "step" : null) }, html.span({ class: "number" }, String(index + 1)), t(`step_${name}`)))),
+    html.ol({ class: "channel-steps", "aria-label": t("steps") }, STEPS.map((name, index) => html.li({ class: () => (index < state.step.value ? "done" : null), "aria-current": () => (index === state.step.value ? "step" : null) }, html.span({ class: "number" }, String(index + 1)), () => getStepTitle(name, state.channel.value)))),
     content,
   );
 }
@@ -75,17 +77,20 @@ function keysStep(state) {
   );
 }
 
-function getValue({ account, secrets, channel }, { name, kind, suggest }) {
+function getValue({ account, secrets, channel }, field) {
+  const { name, kind, suggest } = field;
   if (kind === "name") return account.peek()?.name ?? t(`channel_${channel.peek()}`);
   if (suggest) return secrets[name] ?? suggestSecret(channel.peek());
-  return kind === "setting" ? account.peek()?.settings[name] ?? "" : "";
+  return kind === "setting" ? formatValue(field, account.peek()?.settings[name]) : "";
 }
 
 /** Return `{name, input, element}`. Secrets that the user pastes are hidden. */
-export function channelField(channel, { name, kind, isRequired, suggest }, value) {
+export function channelField(channel, { name, kind, isRequired, suggest, isList, maxlength = 4000, pattern = null }, value) {
   const key = kind === "agent" ? "agentKeyHint" : `hint_${channel}_${name}`;
   const id = `channel-${name}`;
-  const input = html.input({ id, class: "input", name, type: kind !== "setting" && kind !== "name" && !suggest ? "password" : "text", value, required: isRequired, maxlength: 4000, autocomplete: "off", spellcheck: "false", dir: kind === "name" ? "auto" : "ltr", "aria-describedby": hasText(key) ? `${id}-hint` : null });
+  const attributes = { id, class: "input", name, value, required: isRequired, maxlength, autocomplete: "off", spellcheck: "false", dir: kind === "name" || channel === "web" ? "auto" : "ltr", "aria-describedby": hasText(key) ? `${id}-hint` : null };
+  const type = kind !== "setting" && kind !== "name" && !suggest ? "password" : "text";
+  const input = isList ? html.textarea({ ...attributes, rows: 3 }) : html.input({ ...attributes, type, pattern });
   const label = kind === "name" ? t("channelName") : t(`field_${name}`);
   return { name, input, element: html.div({ class: "field" }, html.label({ for: id }, label, !isRequired && html.span({ class: "faint" }, ` (${t("optional")})`)), input, hasText(key) && html.p({ id: `${id}-hint`, class: "faint" }, t(key))) };
 }
@@ -96,11 +101,12 @@ function webhookStep({ step, account, secrets }) {
 }
 
 function checkStep(state) {
+  const isWeb = state.channel.peek() === "web";
   const result = html.div({ role: "status" });
   const button = html.button({ type: "button", class: "button primary" }, t("checkNow"));
   const check = async () => {
     button.disabled = true;
-    replaceChildren(result, html.p({ class: "faint" }, t("checking")));
+    if (!isWeb) replaceChildren(result, html.p({ class: "faint" }, t("checking")));
     const account = await reportErrors(checkAccount(state.account.peek().id));
     button.disabled = false;
     if (account) state.account.value = account;
@@ -110,11 +116,11 @@ function checkStep(state) {
   check();
   return html.div(
     { class: "channel-form" },
-    html.p(t("checkText")),
+    html.p(t(isWeb ? "checkSitesText" : "checkText")),
     result,
     html.div(
       { class: "inbox-actions" },
-      html.button({ type: "button", class: "button", onclick: () => (state.step.value = 1) }, t("changeKeys")),
+      html.button({ type: "button", class: "button", onclick: () => (state.step.value = 1) }, t(isWeb ? "changeSettings" : "changeKeys")),
       button,
       html.a({ class: "button", href: consolePath("/settings/channels") }, t("done")),
     ),

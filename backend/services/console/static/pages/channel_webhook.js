@@ -1,8 +1,8 @@
-// The address that a provider calls, and where it is entered.
+// The address that a provider calls, and where it is entered; of web chat, the script for sites.
 
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { getWebhookUrl } from "../model/channels.js";
+import { getScriptTag, getWebhookUrl } from "../model/channels.js";
 import { icon } from "../ui/icon.js";
 import { showNotice } from "../ui/notice.js";
 
@@ -10,6 +10,7 @@ const LOCAL = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]|.*\.local)$/;
 
 /** *secrets* are values that were generated in this form, for the provider. */
 export function webhookSection(account, secrets = {}) {
+  if (account.channel === "web") return scriptSection(account);
   const url = getWebhookUrl(account);
   return html.div(
     { class: "channel-webhook" },
@@ -17,6 +18,17 @@ export function webhookSection(account, secrets = {}) {
     copyField(t("webhookUrl"), url),
     Object.entries(secrets).map(([name, value]) => copyField(t(`field_${name}`), value)),
     LOCAL.test(window.location.hostname) && html.div({ class: "warning-box" }, icon("warning"), html.p(t("localAddress"))),
+  );
+}
+
+function scriptSection(account) {
+  const host = window.location.origin;
+  return html.div(
+    { class: "channel-webhook" },
+    html.p(t("scriptText")),
+    copyField(t("scriptTag"), getScriptTag(account)),
+    html.p({ class: "faint" }, t("scriptPolicy")),
+    copyField(t("contentSecurityPolicy"), `script-src ${host}; frame-src ${host}`),
   );
 }
 

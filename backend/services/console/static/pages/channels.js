@@ -12,7 +12,7 @@ import { menuButton } from "../ui/menu.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";
 import { checkResult, explainError } from "./channel_check.js";
-import { AGENT_KEY, CHANNEL_FIELDS } from "./channel_fields.js";
+import { AGENT_KEY, CHANNEL_FIELDS, formatValue, parseValue } from "./channel_fields.js";
 import { webhookSection } from "./channel_webhook.js";
 
 const PREVIOUS = "_previous";
@@ -38,8 +38,8 @@ function getColumns(reload) {
   return [
     { label: t("name"), render: ({ name, channel }) => html.div(html.strong({ dir: "auto" }, name), html.div({ class: "faint" }, t(`channel_${channel}`))) },
     { label: t("state"), render: stateCell },
-    { label: t("lastCheck"), render: ({ checked_at: time, channel }) => (channel === "web" ? "–" : time ? formatRelativeTime(time) : t("never")) },
-    { render: (account) => account.channel !== "web" && accountMenu(account, reload) },
+    { label: t("lastCheck"), render: ({ checked_at: time, id }) => (model.isForUsers({ id }) ? "–" : time ? formatRelativeTime(time) : t("never")) },
+    { render: (account) => !model.isForUsers(account) && accountMenu(account, reload) },
   ];
 }
 
@@ -49,7 +49,7 @@ function stateCell(account) {
     { class: "channel-state" },
     html.span({ class: `status ${state === "active" && !error ? "good" : state === "stopped" ? "faint" : "bad"}` }, t(state === "active" && error ? "account_failing" : `account_${state}`)),
     error && html.div(explainError(error)),
-    !account.has_agent_key && channel !== "web" && html.div({ class: "faint" }, t("noAgentKey")),
+    !account.has_agent_key && !model.isForUsers(account) && html.div({ class: "faint" }, t("noAgentKey")),
     state !== "active" && channel !== "web" && waitingCount(account),
     state === "revoked" && html.div({ class: "faint" }, t("revokedHelp")),
   );
@@ -67,7 +67,7 @@ function accountMenu(account, reload) {
   const hasPrevious = account.credential_names.some((name) => name.endsWith(PREVIOUS));
   return menuButton(iconButton("more", t("channelActions", account.name), { class: "small" }), () => [
     { label: t("check"), icon: "health", onSelect: () => check(account).then(reload) },
-    { label: t("showWebhook"), icon: "globe", onSelect: () => showWebhook(account) },
+    { label: t(account.channel === "web" ? "showScript" : "showWebhook"), icon: "globe", onSelect: () => showWebhook(account) },
     { label: t("editChannel"), icon: "edit", onSelect: run(() => edit(account)) },
     { label: t("rotateKeys"), icon: "key", onSelect: run(() => rotate(account)) },
     hasPrevious && { label: t("removeOldKeys"), icon: "close", note: t("removeOldKeysNote"), onSelect: run(() => removeOld(account)) },
@@ -83,7 +83,7 @@ async function check({ id, name }) {
 }
 
 function showWebhook(account) {
-  openDialog({ title: t("showWebhook"), className: "wide", hasCloseButton: true, content: () => webhookSection(account) });
+  openDialog({ title: t(account.channel === "web" ? "showScript" : "showWebhook"), className: "wide", hasCloseButton: true, content: () => webhookSection(account) });
 }
 
 function edit({ id, channel, name, settings }) {
@@ -92,9 +92,13 @@ function edit({ id, channel, name, settings }) {
     title: t("editChannel"),
     fields: [
       { name: "name", label: t("channelName"), value: name, isRequired: true, maxlength: 100 },
-      ...fields.map((field) => ({ name: field.name, label: t(`field_${field.name}`), value: String(settings[field.name] ?? ""), isRequired: field.isRequired, maxlength: 2000 })),
+      ...fields.map((field) => ({ name: field.name, label: t(`field_${field.name}`), value: formatValue(field, settings[field.name]), isRequired: field.isRequired, maxlength: field.maxlength ?? 2000, type: field.isList ? "textarea" : "text" })),
     ],
-    submit: ({ name: newName, ...values }) => model.updateAccount(id, { name: newName, ...(fields.length ? { settings: { ...settings, ...values } } : {}) }),
+    submit: ({ name: newName, ...texts }) => {
+      const values = fields.filter((field) => texts[field.name] || channel !== "web").map((field) => [field.name, parseValue(field, texts[field.name])]);
+      const kept = channel === "web" ? Object.entries(settings).filter(([each]) => !fields.some((field) => field.name === each)) : Object.entries(settings);
+      return model.updateAccount(id, { name: newName, ...(fields.length ? { settings: Object.fromEntries([...kept, ...values]) } : {}) });
+    },
   });
 }
 
@@ -107,9 +111,9 @@ function rotate({ id, channel, name }) {
     action: t("rotateKeys"),
     fields: [
       ...names.map((each) => ({ name: each, label: t(`field_${each}`), type: "password", autocomplete: "off", maxlength: 8192 })),
-      { name: "options", label: t("oldKeys"), type: "checks", options: [["keep", t("keepOldKeys"), t("keepOldKeysNote")]], value: ["keep"] },
+      ...(names.length > 1 ? [{ name: "options", label: t("oldKeys"), type: "checks", options: [["keep", t("keepOldKeys"), t("keepOldKeysNote")]], value: ["keep"] }] : []),
     ],
-    submit: async ({ options, agent_key: agentKey, ...values }) => {
+    submit: async ({ options = [], agent_key: agentKey, ...values }) => {
       const credentials = Object.fromEntries(Object.entries(values).filter(([, value]) => value));
       const hasKeys = Object.keys(credentials).length > 0;
       if (!hasKeys && !agentKey) return null;

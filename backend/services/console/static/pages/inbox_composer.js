@@ -1,15 +1,15 @@
 // The field for answers and internal notes, and why an answer cannot be sent now.
 
-import { html, renderOnChange } from "../lib/dom.js";
+import { append, html, renderOnChange } from "../lib/dom.js";
 import { formatNumber, t } from "../lib/i18n.js";
-import { computed, onDispose, signal } from "../lib/reactive.js";
+import { computed, createScope, effect, onDispose, signal } from "../lib/reactive.js";
 import { consolePath } from "../lib/router.js";
 import { colleagues, getColleagueName, isMe } from "../model/colleagues.js";
 import { readDraft, writeDraft } from "../model/drafts.js";
 import { can } from "../model/session.js";
-import { icon } from "../ui/icon.js";
+import { icon, iconButton } from "../ui/icon.js";
 import { loadModule } from "../ui/lazy.js";
-import { reportErrors } from "../ui/notice.js";
+import { reportErrors, showNotice } from "../ui/notice.js";
 
 const MAX_CHARACTERS = 20_000;
 const HAS_TOUCH = window.matchMedia("(pointer: coarse)").matches;
@@ -75,8 +75,52 @@ async function chooseTemplate(opened) {
   if (content) opened.send(content);
 }
 
+const loadFiles = () => loadModule(() => import("../model/inbox_uploads.js"));
+
+async function attachFiles(opened, files) {
+  const module = await reportErrors(loadFiles());
+  if (module && !module.addFiles(opened, files)) showNotice(t("tooManyFiles"));
+}
+
+async function chooseFiles(opened) {
+  const module = await reportErrors(loadModule(() => import("../ui/files.js")));
+  module?.chooseFiles((items) => attachFiles(opened, items.map(({ file }) => file)));
+}
+
+/** Element for the files of the answer; their rows are loaded with the first one. */
+function fileArea(opened) {
+  const area = html.div({ "aria-live": "polite" });
+  const scope = createScope();
+  let isLoaded = false;
+  effect(() => {
+    if (isLoaded || !opened.files.value.length) return;
+    isLoaded = true;
+    reportErrors(loadModule(() => import("./inbox_files.js"))).then((module) => module && scope.run(() => append(area, module.fileRows(opened))));
+  });
+  return area;
+}
+
+/** Attach files that are dropped anywhere. Elsewhere, the shell adds dropped files as documents. */
+function acceptDrops(opened) {
+  const depth = signal(0);
+  const steps = { dragenter: 1, dragleave: -1, dragover: 0 };
+  const listener = (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    depth.value = event.type === "drop" ? 0 : Math.max(0, depth.peek() + steps[event.type]);
+    if (event.type === "drop") attachFiles(opened, [...event.dataTransfer.files]);
+  };
+  for (const type of [...Object.keys(steps), "drop"]) {
+    document.addEventListener(type, listener, { capture: true });
+    onDispose(() => document.removeEventListener(type, listener, { capture: true }));
+  }
+  return () => depth.value > 0;
+}
+
 function form(opened, isNote) {
   const hasText = signal(false);
+  const isDropTarget = acceptDrops(opened);
+  const canSend = computed(() => (hasText.value || opened.files.value.length > 0) && opened.files.value.every(({ stage }) => stage.value === "ready"));
   const draftName = `inbox ${opened.id}`;
   const field = html.textarea({
     rows: 2,
@@ -86,6 +130,11 @@ function form(opened, isNote) {
     placeholder: () => t(isNote.value ? "notePlaceholder" : "answerPlaceholder"),
     "aria-label": () => t(isNote.value ? "internalNote" : "answer"),
     oninput: () => update(true),
+    onpaste: (event) => {
+      if (!event.clipboardData.files.length) return;
+      event.preventDefault();
+      attachFiles(opened, [...event.clipboardData.files]);
+    },
     onkeydown: (event) => {
       if (event.key === "Escape") return document.querySelector(".inbox-pane h2")?.focus();
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || HAS_TOUCH) return;
@@ -99,24 +148,30 @@ function form(opened, isNote) {
     writeDraft(draftName, field.value);
     if (isTyping && !isNote.peek()) opened.typing.send(hasText.peek());
   };
-  const send = () => {
+  const send = async () => {
     const text = field.value.trim();
-    if (!text) return;
+    if (!canSend.peek()) return;
+    const internal = isNote.peek();
+    const messages = opened.files.peek().length ? (await reportErrors(loadFiles()))?.takeMessages(opened, text) : [{ content: text }];
+    if (!messages) return;
     field.value = "";
     update(false);
     opened.interruptedBy.value = null;
-    opened.send(text, { internal: isNote.peek() });
+    // In order: the next one is sent when the server has stored the one before.
+    for (const { content, label } of messages) await opened.send(content, { internal, label });
   };
   update(false);
   onDispose(() => opened.typing.send(false));
   return html.form(
-    { class: "inbox-form", onsubmit: (event) => (event.preventDefault(), send()) },
+    { class: () => `inbox-form${isDropTarget() ? " drop-target" : ""}`, onsubmit: (event) => (event.preventDefault(), send()) },
+    fileArea(opened),
     field,
     html.div(
       { class: "inbox-form-foot" },
       html.span({ class: "faint" }, () => getHint(opened, isNote.value)),
       !HAS_TOUCH && html.span({ class: "faint inbox-keys" }, t("enterSends")),
-      html.button({ class: "button primary", disabled: () => !hasText.value }, () => t(isNote.value ? "saveNote" : "send")),
+      iconButton("clip", t("attachToAnswer"), { onclick: () => chooseFiles(opened) }),
+      html.button({ class: "button primary", disabled: () => !canSend.value }, () => t(isNote.value ? "saveNote" : "send")),
     ),
   );
 }

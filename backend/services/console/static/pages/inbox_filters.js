@@ -18,7 +18,7 @@ export function inboxFilters() {
     searchField(),
     select("status", t("state"), STATUSES.map((name) => [name, t(`status_${name}`)]), status),
     html.div({ class: "filter-slot" }, renderOnChange(() => colleagues.value, assigneeFilter)),
-    select("channel", t("channel"), [["", t("allChannels")], ...["web", ...CHANNELS].map((name) => [name, t(`channel_${name}`)])], channel),
+    select("channel", t("channel"), [["", t("allChannels")], ...CHANNELS.map((name) => [name, t(`channel_${name}`)])], channel),
   );
 }
 

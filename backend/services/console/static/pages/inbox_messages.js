@@ -93,7 +93,7 @@ async function retry(message) {
 }
 
 function pendingItem(opened, entry) {
-  const { client_id: id, content, internal } = entry.peek();
+  const { client_id: id, content, label, internal } = entry.peek();
   const error = () => entry.value.error;
   const button = (key, onclick) => html.button({ type: "button", class: "link-button", onclick }, t(key));
   const saveAsNote = () => {
@@ -102,7 +102,7 @@ function pendingItem(opened, entry) {
   };
   return html.li(
     { class: `inbox-message ${internal ? "note" : "outbound"} pending` },
-    html.div({ class: "inbox-message-body" }, html.p({ class: "inbox-text", dir: "auto" }, typeof content === "string" ? content : t("templateNamed", content.name))),
+    html.div({ class: "inbox-message-body" }, html.p({ class: "inbox-text", dir: "auto" }, typeof content === "string" ? content : (label ?? t("templateNamed", content.name)))),
     html.div({ class: "inbox-message-foot", role: "status" }, () =>
       error()
         ? html.span({ class: "inbox-delivery bad" }, icon("warning"), html.span(`${t("notSent")}: ${describeSendError(opened, error())}`))

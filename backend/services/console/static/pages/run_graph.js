@@ -1,39 +1,81 @@
-// The run of an answer as a graph: request, tool calls, answer. A list for screen readers exists too.
+// The run of an answer as a graph: request, model and tool calls, answer. A node opens its state.
 
-import { svg } from "../lib/dom.js";
-import { formatDuration, t } from "../lib/i18n.js";
+import { html } from "../lib/dom.js";
+import { formatDuration, hasText, loadTexts, t } from "../lib/i18n.js";
+import { createId } from "../lib/random.js";
+import { signal } from "../lib/reactive.js";
+import { loadRun } from "../model/runs.js";
+import { loadStyle } from "../ui/lazy.js";
+import { getErrorText } from "../ui/notice.js";
+import { valueTree } from "../ui/value_tree.js";
 import { getToolName } from "./step_list.js";
 
-const NODE_WIDTH = 190;
-const NODE_HEIGHT = 44;
-const GAP = 34;
-const MARGIN = 8;
-const MAX_LABEL = 24;
+await Promise.all([loadTexts("run"), loadStyle("run_graph")]);
 
-/** Return an SVG of the run of *message*. Steps follow each other from top to bottom. */
-export function runGraph(message) {
-  const nodes = [
-    { label: t("request"), detail: "", kind: "end" },
-    ...message.steps.peek().map(({ tool, status, took_ms: duration }) => ({ label: getToolName(tool), detail: [t(`step_${status}`), duration ? formatDuration(duration) : null].filter(Boolean).join(" · "), kind: status })),
-    { label: t("assistant"), detail: message.info.peek()?.model ?? "", kind: "end" },
+/**
+ * Show the run of *message* in *holder*: its steps, and then its recorded nodes, which open their
+ * state. Nothing is recorded while the answer is written.
+ */
+export async function showRunGraph(holder, message, sessionId) {
+  holder.replaceChildren(nodeList(getSteps(message)));
+  if (!sessionId || !message.runId || message.status.peek() === "writing") return;
+  try {
+    const run = await loadRun(sessionId, message.runId);
+    holder.replaceChildren(nodeList(run.nodes));
+  } catch (error) {
+    const text = error.code === "run_not_found" ? t("runNotRecorded") : getErrorText(error);
+    holder.append(html.p({ class: "faint", role: "status" }, text));
+  }
+}
+
+/** Return nodes without a state, from the steps of the message. */
+function getSteps(message) {
+  const steps = message.steps.peek().map(({ tool, status, took_ms }) => ({ kind: "tool", name: tool, status, took_ms }));
+  return [{ kind: "request", status: "ok" }, ...steps, { kind: "answer", status: "ok" }];
+}
+
+const nodeList = (nodes) => html.ol({ class: "graph-nodes", role: "list", "aria-label": t("runNodes") }, nodes.map((node) => html.li(node.inputs === undefined ? plainNode(node) : openableNode(node))));
+
+const plainNode = (node) => html.div({ class: getNodeClass(node) }, nodeContent(node));
+
+function openableNode(node) {
+  const isOpen = signal(false);
+  const id = `node-${createId()}`;
+  return [
+    html.button({ type: "button", class: getNodeClass(node), "aria-expanded": () => String(isOpen.value), "aria-controls": id, onclick: () => (isOpen.value = !isOpen.value) }, nodeContent(node)),
+    html.div({ id, class: "node-state", hidden: () => !isOpen.value }, () => isOpen.value && nodeState(node)),
   ];
-  const height = nodes.length * NODE_HEIGHT + (nodes.length - 1) * GAP + 2 * MARGIN;
-  const width = NODE_WIDTH + 2 * MARGIN;
-  const description = nodes.map(({ label, detail }) => (detail ? `${label} (${detail})` : label)).join(" → ");
-  return svg.svg({ viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": description }, nodes.map((node, index) => drawNode(node, index, index === nodes.length - 1)));
 }
 
-function drawNode({ label, detail, kind }, index, isLast) {
-  const top = MARGIN + index * (NODE_HEIGHT + GAP);
-  const middle = MARGIN + NODE_WIDTH / 2;
-  const bottom = top + NODE_HEIGHT;
-  return svg.g(
-    { class: `graph-node ${kind}` },
-    svg.rect({ x: MARGIN, y: top, width: NODE_WIDTH, height: NODE_HEIGHT, rx: 10 }),
-    svg.text({ class: "graph-label", x: middle, y: top + (detail ? 19 : 27), "text-anchor": "middle" }, shorten(label)),
-    detail && svg.text({ class: "graph-detail", x: middle, y: top + 35, "text-anchor": "middle" }, shorten(detail)),
-    !isLast && svg.path({ class: "graph-edge", d: `M${middle} ${bottom}v${GAP - 4} m-4 -5l4 5l4 -5` }),
-  );
+const isEnd = ({ kind }) => kind === "request" || kind === "answer";
+
+const getNodeClass = (node) => `graph-node ${isEnd(node) ? "end" : ["ok", "running"].includes(node.status) ? node.status : "error"}`;
+
+function nodeContent(node) {
+  const duration = node.took_ms ? formatDuration(node.took_ms) : null;
+  const details = isEnd(node) ? [duration] : [getStatusText(node.status), duration];
+  return [html.strong({ dir: "auto" }, getLabel(node)), html.span({ class: "faint" }, details.filter(Boolean).join(" · "))];
 }
 
-const shorten = (text) => (text.length > MAX_LABEL ? `${text.slice(0, MAX_LABEL - 1)}…` : text);
+function getLabel({ kind, name }) {
+  if (kind === "request") return t("request");
+  if (kind === "answer") return t("assistant");
+  return kind === "tool" ? getToolName(name) : t("nodeModel", name);
+}
+
+// The status of a failed model call is the code of its error.
+function getStatusText(status) {
+  const key = `step_${status}`;
+  return hasText(key) ? t(key) : status;
+}
+
+function nodeState({ inputs, outputs, is_truncated: isTruncated }) {
+  const isOmitted = inputs === null && outputs === null;
+  return [
+    inputs !== null && statePart(t("nodeInput"), inputs),
+    outputs !== null && statePart(t("nodeOutput"), outputs),
+    (isTruncated || isOmitted) && html.p({ class: "faint" }, t(isOmitted ? "nodeOmitted" : "nodeTruncated")),
+  ];
+}
+
+const statePart = (title, value) => html.div({ role: "group", "aria-label": title }, html.h3(title), valueTree(value));

@@ -6,7 +6,7 @@ import { signal } from "../lib/reactive.js";
 import { icon } from "../ui/icon.js";
 import { loadModule } from "../ui/lazy.js";
 
-export function stepList(message) {
+export function stepList(message, thread) {
   const isOpen = signal(false);
   const isGraph = signal(false);
   return () => {
@@ -18,7 +18,7 @@ export function stepList(message) {
       html.div(
         { class: "steps-content" },
         html.div({ class: "segments" }, viewButton(isGraph, false, t("stepsAsList")), viewButton(isGraph, true, t("stepsAsGraph"))),
-        () => isOpen.value && (isGraph.value ? graph(message) : html.ol({ role: "list" }, steps.map(stepRow))),
+        () => isOpen.value && (isGraph.value ? graph(message, thread) : html.ol({ role: "list" }, steps.map(stepRow))),
       ),
     );
   };
@@ -53,8 +53,8 @@ export function toolArguments(parameters) {
   return html.dl({ class: "tool-arguments" }, entries.map(([name, value]) => html.div(html.dt(name), html.dd({ dir: "auto" }, typeof value === "string" ? value : JSON.stringify(value)))));
 }
 
-function graph(message) {
-  const holder = html.div({ class: "run-graph" });
-  loadModule(() => import("./run_graph.js")).then(({ runGraph }) => holder.replaceChildren(runGraph(message)));
+function graph(message, thread) {
+  const holder = html.div();
+  loadModule(() => import("./run_graph.js")).then(({ showRunGraph }) => showRunGraph(holder, message, thread.id.peek()));
   return holder;
 }

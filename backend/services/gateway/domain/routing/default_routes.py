@@ -22,6 +22,10 @@ _MAX_REALTIME_CONNECTIONS = 20_000
 
 # A provider sends all messages of an account from few addresses.
 _WEBHOOK_BYTES = 4 * MEBIBYTE
+_VISITOR_BYTES = 64 * 1024
+
+# The chat service accepts files of 25 MB.
+_CHAT_FILE_BYTES = 25_000_000
 
 # Limit of OpenAI's API for a recording.
 _RECORDING_BYTES = 25 * MEBIBYTE
@@ -93,11 +97,21 @@ def default_routes(
                     "/metrics",
                     "/api-keys/exchange",
                     "/internal/audit-events",
+                    "/internal/clerk/exchange",
                     "/internal/delegations",
                 ),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,
+            )
+            # The service verifies the signature. Clerk sends all webhooks from few addresses.
+            yield replace(
+                route,
+                name="clerk-webhook",
+                prefix="/auth/clerk/webhook",
+                onto="/clerk/webhook",
+                public=("/clerk/webhook",),
+                limits=(RateLimitRule("webhook", limits.webhook, "path"),),
             )
         elif name == "rag":
             route = replace(
@@ -127,6 +141,8 @@ def default_routes(
                 # The service verifies the signed links of files.
                 public=(*DEFAULT_PUBLIC_PATHS, "/media/*"),
                 closed=("/metrics", "/webhook/*"),
+                # Files of colleagues; the service limits each of its routes.
+                body_limit=_CHAT_FILE_BYTES + _FORM_BYTES,
             )
             yield from _chat_routes(route, limits)
         elif name == "realtime":
@@ -169,7 +185,7 @@ def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
 
 
 def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
-    """Yield the routes of webhooks, which the service verifies, of audio, and of version 2."""
+    """Yield the routes of webhooks, visitors of web pages, audio, and version 2 of the API."""
     yield replace(
         route,
         name="webhook",
@@ -192,6 +208,29 @@ def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
         public=(),
         long_paths=("/v1/audio/transcriptions", "/v1/audio/speech"),
         body_limit=_RECORDING_BYTES + _FORM_BYTES,
+    )
+    # The widget: a script and its files, which sites load at each view of a page, and the routes of
+    # visitors, which verify their tokens.
+    files = RateLimitRule("console", limits.console, "address")
+    for name, prefix in (("chat-widget", "/widget.js"), ("chat-widget-files", "/widget")):
+        yield replace(
+            route,
+            name=name,
+            prefix=f"/chat{prefix}",
+            onto=prefix,
+            public=(prefix, f"{prefix}/*"),
+            limits=(files,),
+            is_cross_origin=True,
+        )
+    yield replace(
+        route,
+        name="chat-web",
+        prefix="/chat/web",
+        onto="/web",
+        public=("/web/*",),
+        limits=(RateLimitRule("api", limits.api, "address"),),
+        body_limit=_VISITOR_BYTES,
+        is_cross_origin=True,
     )
     for part in ("message", "conversations"):
         prefix = f"/api/v2/chat/{part}"

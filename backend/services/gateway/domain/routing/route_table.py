@@ -85,6 +85,9 @@ class Route:
         instance_concurrency: the same for each instance. Not a key of GATEWAY_ROUTES: it follows
             from the number of threads of a service of the catalog.
         sockets_per_caller: maximum number of open WebSockets of one caller.
+        is_cross_origin: True if pages of other sites call the paths or show them in a frame. The
+            service decides which: it answers preflight requests, and sends the CORS headers and
+            the rules for frames. Not a key of GATEWAY_ROUTES.
         service: name of the service; by default that of the route.
         paths_with_own_limits: paths that *limits* or *tokens* name, whose limits differ from the
             rest of the route.
@@ -106,6 +109,7 @@ class Route:
     concurrency: int = 0
     instance_concurrency: int = 4096
     sockets_per_caller: int = 16
+    is_cross_origin: bool = False
     service: str = ""
     paths_with_own_limits: frozenset[str] = field(init=False, repr=False, compare=False)
     counts_paths: bool = field(init=False, repr=False, compare=False)

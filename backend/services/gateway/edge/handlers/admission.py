@@ -15,7 +15,7 @@ from backend.security.browser_sessions import cross_site_request
 from backend.services.gateway.domain.browser_sessions import NO_SESSION, read_browser_session
 from backend.services.gateway.domain.forwarding import to_rate_limited
 from backend.services.gateway.domain.token_usage import TokenUsageReader, compute_adjustments
-from backend.services.gateway.edge.credential_cache import Caller
+from backend.services.gateway.edge.credential_cache import Caller, CallerCallback
 from backend.services.gateway.edge.header_writer import prepare_forwarded_head
 from backend.services.gateway.edge.observability import request_spans
 from backend.services.gateway.errors import RateLimited
@@ -98,37 +98,86 @@ class Admission:
             policy = state.forwarder.browser_sessions
             session = read_browser_session(self._request.method, block.headers, policy)
             service = route.service
-        variant = (self._is_upgrade, session.authorization, service)
-        if not block.forwarded_head or block.forwarded_variant != variant:
-            prepare_forwarded_head(
-                block,
-                state,
-                self._client.peer,
-                is_upgrade=self._is_upgrade,
-                authorization=session.authorization,
-                service=service,
-            )
+        caller = block.caller
+        if not isinstance(caller, Caller) or not state.credential_cache.is_valid(caller, state.now):
+            caller = None
+        authorization = caller.authorization if caller is not None else ""
+        self._prepare_head(authorization or session.authorization, service)
         if session.is_cross_site and not self._resolved_line.is_public:
             self._send_error(cross_site_request())
             return
         if self._resolved_line.is_public:
-            self._caller_identified(
-                state.credential_cache.get_anonymous_caller(block.rate_limit_address)
-            )
-            return
-        caller = block.caller
-        if isinstance(caller, Caller) and state.credential_cache.is_valid(caller, state.now):
+            self._identify_public_caller(caller)
+        elif caller is not None:
             self._caller_identified(caller)
-            return
-        headers = block.headers
+        else:
+            self._identify_caller(session.authorization, self._caller_identified)
+
+    def _prepare_head(self, authorization: str, service: str) -> None:
+        """Complete the forwarded head of the block, unless it is complete for these arguments."""
+        block = self._request.block
+        variant = (self._is_upgrade, authorization, service)
+        if not block.forwarded_head or block.forwarded_variant != variant:
+            prepare_forwarded_head(
+                block,
+                self._state,
+                self._client.peer,
+                is_upgrade=self._is_upgrade,
+                authorization=authorization,
+                service=service,
+            )
+
+    def _identify_caller(self, authorization: str, callback: CallerCallback) -> None:
+        """Verify the credentials of the request.
+
+        Args:
+            authorization: value of the Authorization header that a session cookie stands for, or
+                "".
+        """
+        block = self._request.block
         credentials = Credentials(
-            session.authorization or headers.get("authorization", ""),
-            headers.get("x-api-key", ""),
-            headers.get("x-tenant-id"),
+            authorization or block.headers.get("authorization", ""),
+            block.headers.get("x-api-key", ""),
+            block.headers.get("x-tenant-id"),
         )
-        state.credential_cache.identify_caller(
-            credentials, block.rate_limit_address, self._caller_identified
+        self._state.credential_cache.identify_caller(
+            credentials, block.rate_limit_address, callback
         )
+
+    def _identify_public_caller(self, known: Caller | None) -> None:
+        """Admit the request without credentials.
+
+        A service that verifies callers of the path itself needs our access token instead of that
+        of an identity provider.
+        """
+        headers = self._request.headers
+        authenticator = self._state.forwarder.authenticator
+        if known is None and authenticator.accepts_on_public_paths(
+            headers.get("authorization", "")
+        ):
+            self._identify_caller("", self._public_caller_identified)
+        else:
+            self._admit_anonymous_caller()
+
+    def _public_caller_identified(self, caller: Caller | HttpError) -> None:
+        if self._finished:
+            return
+        # The service decides about a request whose token is rejected.
+        if isinstance(caller, Caller):
+            self._use_exchanged_token(caller)
+        self._admit_anonymous_caller()
+
+    def _admit_anonymous_caller(self) -> None:
+        address = self._request.block.rate_limit_address
+        self._caller_identified(self._state.credential_cache.get_anonymous_caller(address))
+
+    def _use_exchanged_token(self, caller: Caller) -> None:
+        """Forward the access token for which the token of the client was exchanged, if it was."""
+        block = self._request.block
+        block.caller = caller
+        if caller.authorization:
+            _, _, service = block.forwarded_variant or (False, "", "")
+            self._prepare_head(caller.authorization, service)
 
     def _caller_identified(self, caller: Caller | HttpError) -> None:
         if self._finished:
@@ -139,7 +188,7 @@ class Admission:
         resolved_line = self._resolved_line
         self._caller = caller
         if caller.principal is not None:
-            self._request.block.caller = caller
+            self._use_exchanged_token(caller)
         charge = self._charge = caller.get_rate_limit_charge(
             resolved_line.charge_key,
             self._upstreams.route,
@@ -190,7 +239,7 @@ class Admission:
         if not isinstance(error, RateLimited):
             extra_lines += self._limit_lines
         origin = request.headers.get("origin")
-        if origin is not None:
+        if origin is not None and not self._upstreams.route.is_cross_origin:
             extra_lines += format_header_lines(self._state.cors.response_fields(origin))
         if self._state.scheme == "https":
             extra_lines += responses.HSTS_LINE

@@ -246,7 +246,13 @@ class ProxyExchange(Admission):
         own_lines = f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}"
         private = caller is not None and caller.principal is not None
         head_bytes = build_response_head(
-            head, self._request, self._state, own_lines, private, keep_alive
+            head,
+            self._request,
+            self._state,
+            own_lines,
+            private,
+            keep_alive,
+            is_cross_origin=self._upstreams.route.is_cross_origin,
         )
         if ended:
             self._connection = None

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from backend.chassis.web.http1.errors import ProtocolError
+from backend.services.gateway.domain.headers import CORS_RESPONSE_HEADERS
 from backend.services.gateway.edge.handlers.proxy_exchange import ProxyExchange
 from backend.services.gateway.errors import TooManyWebSockets
 
@@ -102,7 +103,8 @@ class WebSocketTunnel(ProxyExchange):
         self._state.metrics.open_websockets += 1
         head_text = (
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"X-Request-ID: {self._request_id}\r\n{head.header_lines}\r\n"
+            f"X-Request-ID: {self._request_id}\r\n"
+            f"{head.header_lines_without(CORS_RESPONSE_HEADERS)}\r\n"
         )
         self._client.write(head_text.encode("latin-1"))
         early_data = self._client.switch_to_tunnel()

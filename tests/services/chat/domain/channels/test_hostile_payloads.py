@@ -47,13 +47,13 @@ def check_events(channel: str, payload: dict[str, Json]) -> None:
 
 @pytest.mark.parametrize("channel", sorted(CHANNELS))
 @given(payload=st.dictionaries(st.text(max_size=10), VALUES, max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_normaliser_returns_events_for_any_object(channel: str, payload: dict[str, Json]) -> None:
     check_events(channel, payload)
 
 
 @given(data=st.data())
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_normaliser_returns_events_if_values_are_replaced(data: st.DataObject) -> None:
     channel, payload = data.draw(st.sampled_from(PAYLOADS))
     changed = json.loads(json.dumps(payload))

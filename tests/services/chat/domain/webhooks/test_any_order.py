@@ -75,7 +75,7 @@ def test_any_order_with_duplicates_gives_the_same_messages(senders: WebhookSende
         order=st.permutations(range(len(EVENTS))),
         repeated=st.lists(st.integers(0, len(EVENTS) - 1), max_size=6),
     )
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=15, deadline=None)
     def check(order: list[int], repeated: list[int]) -> None:
         number = next(numbers)
         account, tenant = f"acc_{number}", f"t{number}"

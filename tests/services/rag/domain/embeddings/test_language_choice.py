@@ -113,6 +113,7 @@ def test_answer_quotes_a_sentence_in_another_language(ada, stopped):
     assert ada.ask("Wer hat die Gitarre erfunden?")["citations"] == []
 
 
+@pytest.mark.slow
 def test_larger_library_is_searched_by_keywords_until_it_is_embedded(
     ada, components, stopped, monkeypatch
 ):
@@ -272,6 +273,7 @@ def test_document_is_published_again_if_the_model_is_switched_before(
     assert search(ada, "crane", mode="dense")["results"][0]["text"] == CRANE
 
 
+@pytest.mark.slow
 def test_answers_use_sentences_of_the_multilingual_model(ada, components):
     ada.upload(GERMAN)
     wait_until(lambda: components.sentence_embedder.count_waiting_documents() == 0, seconds=30)

@@ -172,6 +172,7 @@ def test_new_vector_store_is_filled_from_stored_text(indexed_folder, start_as_ad
     assert ada.search("ships", mode="dense")[0]["text"] == HARBOUR
 
 
+@pytest.mark.slow
 def test_reembedding_resumes_after_interruptions(
     start_app, identities, config, url, embedder, tmp_path, monkeypatch
 ):

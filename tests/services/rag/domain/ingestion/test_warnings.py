@@ -27,6 +27,7 @@ def test_document_without_unread_pages_has_no_warning():
     assert list_warnings(ExtractedText()) == []
 
 
+@pytest.mark.slow
 def test_image_in_unsupported_script_fails_with_advice(ada):
     (document,) = ada.send(scan_arabic_page(), "page.png", wait=60).json["documents"]
 

@@ -1,5 +1,6 @@
 """Keyword index updates in another process that shares the tables."""
 
+import pytest
 from sqlalchemy import delete, select, update
 
 from backend.ai.text.terms import COMPATIBLE_TERMS_VERSION
@@ -72,6 +73,7 @@ def test_words_are_recounted_after_a_change_of_edition(ada: ApiUser, tmp_path, e
     assert other.count_hits("runway") == 1
 
 
+@pytest.mark.slow
 def test_counts_of_previous_version_are_found_and_then_recounted(
     ada: ApiUser, tmp_path, embedder, monkeypatch
 ):

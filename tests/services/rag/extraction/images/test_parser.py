@@ -18,7 +18,9 @@ from tests.services.rag.conftest import DATA
 LINES = "The notice period is three months.\nPayment is due on the last day of each month."
 
 
-@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "turn", [1, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (0, 2, 3))]
+)
 def test_text_is_recognized_in_any_rotation(parse_with, turn):
     assert parse_with(parse_image, picture(LINES, turn=turn)).text == LINES
 
@@ -105,6 +107,7 @@ def scan_arabic_page():
     return scan_page(DATA / "right_to_left_01.pdf", crop=(0, 620, 0, 0))
 
 
+@pytest.mark.slow
 def test_page_in_unsupported_script_is_reported_without_garbage(parse_with):
     parsed = parse_with(parse_image, scan_arabic_page())
 

@@ -183,6 +183,7 @@ def test_stopped_server_is_reported_as_not_responding(socket_path):
     assert is_responding(url, 2)
 
 
+@pytest.mark.slow
 def test_socket_works_below_a_long_path(tmp_path):
     folder = tmp_path / ("long" * 40) / "vectors"
     folder.parent.mkdir()
@@ -250,6 +251,7 @@ def test_server_with_a_port_is_ready_once_it_accepts_connections(vectors_with_po
     assert not is_ready(f"tls://127.0.0.1:{servers.free_port()}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["", "too short"])
 def test_server_with_a_port_does_not_start_without_a_long_key(tmp_path, key):
     module = "backend.services.rag.store.vectors.vector_server"
@@ -267,6 +269,7 @@ def test_server_with_a_port_does_not_start_without_a_long_key(tmp_path, key):
     assert not (tmp_path / "vectors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Could not reconstruct embedding function")
 def test_stored_embedding_function_is_never_created(tmp_path):
     created = []

@@ -143,6 +143,7 @@ def test_lines_are_larger_than_their_cores_and_sorted(monkeypatch):
     assert lines[0][3, 1] - lines[0][0, 1] == pytest.approx(26, abs=2)
 
 
+@pytest.mark.slow
 def test_total_area_of_lines_is_bounded(monkeypatch):
     """Nested angles have overlapping rectangles, each nearly as large as the image."""
     probabilities = np.zeros((1600, 1600), np.float32)
@@ -155,6 +156,7 @@ def test_total_area_of_lines_is_bounded(monkeypatch):
     assert sum(np.prod(np.ptp(line, axis=0)) for line in lines) <= 4.1 * 1600**2
 
 
+@pytest.mark.slow
 def test_number_of_lines_is_bounded(monkeypatch):
     probabilities = np.zeros((1600, 1600), np.float32)
     for row in range(0, 1590, 10):

@@ -1,32 +1,45 @@
-"""Forwards requests of administrators to the chat service, with the caller's credentials."""
+"""Forwards requests of administrators to the service that owns the data, with their credentials."""
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from backend.chassis.http import ServiceClient, UpstreamError
-from backend.services.admin.errors import ChatUnavailable
+from backend.chassis.web.problems import ServiceError
+from backend.services.admin.errors import AuthUnavailable, ChatUnavailable
 
-_FORWARDED_HEADERS: Final = ("Content-Type", "Content-Disposition", "Retry-After")
+_FORWARDED_HEADERS: Final = (
+    "Content-Type",
+    "Content-Disposition",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "WWW-Authenticate",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ChatResponse:
-    """Response of the chat service. Iterate over *content* to its end, or close it."""
+class OwnerResponse:
+    """Response of the owning service. Iterate over *content* to its end, or close it."""
 
     status: int
     headers: Mapping[str, str]
     content: Iterator[bytes]
 
 
-class ChatForwarder:
-    """Sends requests to the chat service. It checks the caller's permissions and the tenant."""
+class Forwarder:
+    """Sends requests to one service, which checks the caller's permissions and the tenant.
 
-    def __init__(self, chat: ServiceClient) -> None:
-        self._chat = chat
+    Attributes:
+        unavailable: error that is raised if the service does not respond.
+    """
+
+    unavailable: ClassVar[type[ServiceError]]
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
 
     def send(
         self,
@@ -35,8 +48,8 @@ class ChatForwarder:
         caller_headers: Mapping[str, str],
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> ChatResponse:
-        """Send a request and return the response, whose content is not read yet.
+    ) -> OwnerResponse:
+        """Send a request and return the response of any status, whose content is not read yet.
 
         Args:
             path: path with encoded segments.
@@ -45,7 +58,7 @@ class ChatForwarder:
             body: body as JSON, or None.
 
         Raises:
-            ChatUnavailable: the chat service does not respond.
+            ServiceError: `unavailable`, the service does not respond.
         """
         parameters = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{path}?{urlencode(parameters)}" if parameters else path
@@ -57,14 +70,26 @@ class ChatForwarder:
         stack = ExitStack()
         try:
             response = stack.enter_context(
-                self._chat.open_response(method, target, content, headers)
+                self._client.open_response(method, target, content, headers)
             )
         except UpstreamError as error:
-            raise ChatUnavailable from error
+            raise self.unavailable from error
         forwarded = {
             name: response.headers[name] for name in _FORWARDED_HEADERS if name in response.headers
         }
-        return ChatResponse(response.status, forwarded, _read(stack, response.content))
+        return OwnerResponse(response.status, forwarded, _read(stack, response.content))
+
+
+class ChatForwarder(Forwarder):
+    """Sends requests to the chat service."""
+
+    unavailable = ChatUnavailable
+
+
+class AuthForwarder(Forwarder):
+    """Sends requests to the auth service."""
+
+    unavailable = AuthUnavailable
 
 
 def _read(stack: ExitStack, content: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""Detection of drift: hourly values of answers, compared with learned baselines."""

@@ -1,0 +1,1 @@
+"""Visitors of web pages: sessions, messages, and what they see of a conversation."""

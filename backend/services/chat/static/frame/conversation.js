@@ -1,0 +1,234 @@
+// The conversation of the visitor: what is stored, what is being sent, and what follows.
+//
+// While the chat is visible, changes come as events, or by polling if the server has no free stream.
+// While it is hidden, the messages are requested every 20 seconds.
+
+import { ApiError } from "./api.js";
+
+const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
+const POLL_MS = 3000;
+const HIDDEN_POLL_MS = 20_000;
+const STREAM_RETRY_MS = 60_000;
+const TYPING_MS = 3000;
+const READ_MS = 400;
+const COLLEAGUE_TYPING_MS = 6000;
+
+/** Return a random id of 32 hexadecimal digits. Insecure pages have no `crypto.randomUUID`. */
+const createId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+export class Conversation extends EventTarget {
+  /** @param {import("./api.js").VisitorApi} api */
+  constructor(api) {
+    super();
+    this.api = api;
+    this.messages = new Map(); // by id
+    this.outgoing = []; // { id, text, error } not confirmed by the server
+    this.draft = null; // text of the answer that is being written
+    this.state = null;
+    this.isConnected = true;
+    this.isWaiting = false; // for an answer of the agent
+    this.isColleagueTyping = false;
+    this.readSeq = 0;
+    this.lastChange = 0;
+    this.isVisible = true;
+    this.following = null;
+    this.typedAt = 0;
+  }
+
+  /** The messages in the order of arrival. */
+  get list() {
+    return [...this.messages.values()].sort((first, second) => first.seq - second.seq);
+  }
+
+  get lastSeq() {
+    return Math.max(0, ...[...this.messages.values()].map(({ seq }) => seq));
+  }
+
+  get unreadCount() {
+    return this.list.filter(({ seq, author }) => author !== "visitor" && seq > this.readSeq).length;
+  }
+
+  /** Load the conversation of a visitor who has been here before. */
+  async start() {
+    if (!this.api.hasToken) return;
+    try {
+      await this.load();
+      this.readSeq = this.lastSeq;
+      if (this.state) this.follow();
+    } catch (error) {
+      this.fail(error);
+    }
+    this.changed();
+  }
+
+  async load() {
+    const page = await this.api.call("GET", "/messages?limit=100");
+    for (const message of page.items) this.add(message);
+    this.state = page.state;
+    this.lastChange = Math.max(this.lastChange, page.change_seq);
+    this.changed();
+  }
+
+  send(text) {
+    const message = { id: createId(), text, error: null };
+    this.outgoing.push(message);
+    return this.deliver(message);
+  }
+
+  /** Send an outgoing message, also again: the server stores it once. */
+  async deliver(message) {
+    message.error = null;
+    this.changed();
+    try {
+      const stored = await this.api.call("POST", "/messages", { content: message.text, client_id: message.id });
+      this.add(stored);
+      // The answer can arrive before the response to this request.
+      const isAnswered = this.list.some(({ author, seq }) => author !== "visitor" && seq > stored.seq);
+      this.isWaiting = !isAnswered && this.state.mode === "bot";
+      this.follow();
+    } catch (error) {
+      message.error = error instanceof ApiError ? error : new ApiError(0, String(error));
+    }
+    this.changed();
+  }
+
+  setVisible(isVisible) {
+    if (isVisible === this.isVisible) return;
+    this.isVisible = isVisible;
+    if (isVisible) this.markRead();
+    if (!this.following) return;
+    this.following.abort();
+    this.following = null;
+    this.follow();
+  }
+
+  /** Show the team that the visitor types, at most every three seconds. */
+  typed() {
+    if (!this.state || Date.now() - this.typedAt < TYPING_MS) return;
+    this.typedAt = Date.now();
+    this.api.call("POST", "/typing", { typing: true }).catch(() => {});
+  }
+
+  markRead() {
+    if (!this.isVisible || this.lastSeq <= this.readSeq) return;
+    this.readSeq = this.lastSeq;
+    clearTimeout(this.readTimer);
+    this.readTimer = setTimeout(() => this.api.call("PUT", "/read", { seq: this.readSeq }).catch(() => {}), READ_MS);
+  }
+
+  follow() {
+    if (this.following) return;
+    this.following = new AbortController();
+    this.run(this.following.signal).catch((error) => this.fail(error));
+  }
+
+  async run(signal) {
+    for (let attempt = 0; !signal.aborted; ) {
+      try {
+        if (this.isVisible) await this.readStream(signal);
+        else await this.poll(signal, HIDDEN_POLL_MS, Infinity);
+        attempt = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.code === "too_many_streams") {
+          await this.poll(signal, POLL_MS, STREAM_RETRY_MS).catch(() => {});
+        } else if (error.status && error.status < 500 && error.status !== 429) {
+          if (error.status === 401) this.api.setToken(null);
+          throw error;
+        } else {
+          this.setConnected(false);
+          await wait(RETRY_MS[Math.min(attempt++, RETRY_MS.length - 1)], signal);
+        }
+      }
+    }
+  }
+
+  async readStream(signal) {
+    for await (const { id, name, data } of this.api.readEvents(this.lastChange, signal)) {
+      this.setConnected(true);
+      if (name === "deleted") return this.clear();
+      this.apply(name, data);
+      if (id) this.lastChange = Math.max(this.lastChange, Number(id));
+    }
+  }
+
+  async poll(signal, interval, duration) {
+    for (const end = Date.now() + duration; Date.now() < end && !signal.aborted; ) {
+      await this.load();
+      this.setConnected(true);
+      await wait(interval, signal);
+    }
+  }
+
+  apply(name, data) {
+    if (name === "message") this.add(data);
+    else if (name === "state") this.state = data;
+    else if (name === "delta") this.addDelta(data);
+    else if (name === "typing") this.setColleagueTyping(data.typing);
+    if (this.state?.has_failed || this.state?.mode === "human") this.isWaiting = false;
+    if (name !== "open") this.changed();
+  }
+
+  add(message) {
+    const isNew = !this.messages.has(message.id);
+    this.messages.set(message.id, message);
+    this.outgoing = this.outgoing.filter(({ id }) => id !== message.client_id);
+    this.state ??= { status: "open", mode: "bot", has_failed: false };
+    if (message.author !== "visitor" && isNew) {
+      if (message.author === "assistant") this.draft = null;
+      this.isWaiting = false;
+      this.setColleagueTyping(false);
+      this.dispatchEvent(new CustomEvent("arrived", { detail: message }));
+    }
+  }
+
+  /** Add text to the answer that is being written. Offsets count code points. */
+  addDelta({ offset, text }) {
+    if (offset === 0) this.draft = text;
+    else if (this.draft !== null && [...this.draft].length === offset) this.draft += text;
+    this.isWaiting = false;
+  }
+
+  setColleagueTyping(isTyping) {
+    clearTimeout(this.typingTimer);
+    this.isColleagueTyping = isTyping;
+    if (isTyping) this.typingTimer = setTimeout(() => this.setColleagueTyping(false) ?? this.changed(), COLLEAGUE_TYPING_MS);
+  }
+
+  setConnected(isConnected) {
+    if (isConnected === this.isConnected) return;
+    this.isConnected = isConnected;
+    this.changed();
+  }
+
+  /** The team has deleted the conversation. */
+  clear() {
+    this.following?.abort();
+    Object.assign(this, { messages: new Map(), draft: null, state: null, lastChange: 0, readSeq: 0, isWaiting: false, following: null });
+    this.changed();
+  }
+
+  fail(error) {
+    this.following = null;
+    this.dispatchEvent(new CustomEvent("failed", { detail: error }));
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("changed"));
+  }
+}
+
+/** Wait *delay* ms, or less if *signal* is aborted or the browser comes online again. */
+function wait(delay, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      window.removeEventListener("online", end);
+      resolve();
+    };
+    const timer = setTimeout(end, delay);
+    signal.addEventListener("abort", end);
+    window.addEventListener("online", end);
+  });
+}

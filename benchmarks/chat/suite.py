@@ -1,0 +1,151 @@
+"""Webhooks through the gateway of a complete suite: rate, latency, and CPU time of each process.
+
+    python -m benchmarks.chat.suite [--webhooks 3000] [--senders 16]
+
+The senders run in this process, whose CPU time is not counted. The account has no key for the
+agent, so that nothing is answered.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import func, select
+
+from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Encryptor
+from backend.chassis.settings import Env
+from backend.services.chat.settings import Settings
+from backend.services.chat.store.tables import Account, Message
+from benchmarks.chat.loading import TENANT
+from benchmarks.chat.webhooks import ACCOUNT, SECRET, build_webhook
+from tests.suite.conftest import Suite, running_suite
+
+_UNLIMITED: Final = "1000000/minute burst 1000000"
+_WARM_UP: Final = 300
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+# What identifies a process of the suite in its command line.
+_NAMES: Final = ("gateway", "chat.worker", "chat", "realtime", "valkey", "agent", "auth")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--webhooks", type=int, default=3_000)
+    parser.add_argument("--senders", type=int, default=16)
+    options = parser.parse_args()
+    print(f"The load of the machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs.")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_suite(Path(folder), LLM="embedded", RATE_LIMIT_WEBHOOK=_UNLIMITED) as suite,
+    ):
+        database = _add_account(suite)
+        _send(suite, range(_WARM_UP), options.senders)
+        before = _read_cpu_seconds(suite)
+        started = time.perf_counter()
+        numbers = range(_WARM_UP, _WARM_UP + options.webhooks)
+        times = sorted(_send(suite, numbers, options.senders))
+        seconds = time.perf_counter() - started
+        used = _read_cpu_seconds(suite)
+        with database.read(TENANT) as session:
+            stored = session.scalar(select(func.count()).select_from(Message))
+        database.engine.dispose()
+    print(f"{len(times)} webhooks from {options.senders} senders, {len(times) / seconds:.0f}/s")
+    print(f"p50 {_get_ms(times, 0.5):.0f} ms, p99 {_get_ms(times, 0.99):.0f} ms")
+    print(f"{stored} of {_WARM_UP + options.webhooks} messages are stored")
+    print("\n| process | CPU ms for each webhook |\n|---|---|")
+    for name, total in sorted(used.items(), key=lambda item: -item[1]):
+        spent = (total - before.get(name, 0.0)) * 1000 / options.webhooks
+        print(f"| {name} | {spent:.2f} |")
+
+
+def _get_ms(times: list[float], share: float) -> float:
+    return times[min(len(times) - 1, int(len(times) * share))] * 1000
+
+
+def _add_account(suite: Suite) -> Database:
+    settings = Settings.from_env(Env(suite.environment))
+    database = open_database(settings.database_url, "chat")
+    encryptor = Encryptor(settings.common.secret_key.reveal(), "chat/secrets")
+    now = datetime.now(UTC)
+    with database.write(TENANT) as session:
+        session.add(
+            Account(
+                id=ACCOUNT,
+                tenant_id=TENANT,
+                channel="whatsapp",
+                name="Benchmark",
+                settings={"phone_number_id": "1"},
+                credentials=encryptor.encrypt_text(json.dumps({"app_secret": SECRET})),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+    return database
+
+
+def _send(suite: Suite, numbers: range, senders: int) -> list[float]:
+    """Send webhooks over one connection for each sender. Returns the seconds that each took."""
+
+    def send_part(first: int) -> list[float]:
+        connection = HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=30)
+        times = []
+        for number in numbers[first::senders]:
+            body, signature = build_webhook(number)
+            headers = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
+            started = time.perf_counter()
+            connection.request("POST", f"/webhook/whatsapp/{ACCOUNT}", body, headers)
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                raise RuntimeError(f"A webhook got {response.status}.")
+            times.append(time.perf_counter() - started)
+        connection.close()
+        return times
+
+    with ThreadPoolExecutor(senders) as pool:
+        return [seconds for part in pool.map(send_part, range(senders)) for seconds in part]
+
+
+def _read_cpu_seconds(suite: Suite) -> dict[str, float]:
+    """Return the CPU time of the suite's processes by name, so far."""
+    main_pid = 0 if suite.process is None else suite.process.pid
+    parents, seconds = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # the process has ended
+        parents[int(path.parent.name)] = int(fields[1])
+        seconds[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
+    totals: dict[str, float] = defaultdict(float)
+    for pid in parents:
+        if _is_below(pid, main_pid, parents):
+            totals[_get_name(pid)] += seconds[pid]
+    return totals
+
+
+def _is_below(pid: int, ancestor: int, parents: Mapping[int, int]) -> bool:
+    while pid in parents and pid != ancestor:
+        pid = parents[pid]
+    return pid == ancestor
+
+
+def _get_name(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return "other"
+    return next((name for name in _NAMES if name in command), "other")
+
+
+if __name__ == "__main__":
+    main()
