@@ -26,6 +26,9 @@ _OPERATIONS_COMMANDS = {
     "backend.operations.events": (
         Command("events", "print events that wait or failed, and deliver failed ones again"),
     ),
+    "backend.operations.encryption": (
+        Command("encryption", "encrypt existing data at rest, rotate keys, or decrypt everything"),
+    ),
     "backend.operations.backup.__main__": (
         Command("backup", "back up all persistent data to one file, also while services run"),
         Command("verify-backup", "read a backup completely and list its content"),

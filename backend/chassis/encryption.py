@@ -11,6 +11,14 @@ class DecryptionError(Exception):
     """The value was encrypted with another secret, or it is damaged."""
 
 
+class DamagedValue(DecryptionError):
+    """A value encrypted at rest was changed or moved, or its data key does not exist."""
+
+
+class MasterKeyError(DecryptionError):
+    """The master key is missing or wrong, or the KMS command failed. The message says which."""
+
+
 class Encryptor:
     """Encrypts and authenticates values with a key derived from *secret* for *purpose* (Fernet)."""
 

@@ -2,7 +2,7 @@
 
 `DATABASE_URL_FILE=/run/secrets/database-url` sets DATABASE_URL to the content of that file. The
 same works for every variable whose name ends in KEY, PASSWORD, SECRET or URL. A variable that is
-set directly takes precedence.
+set directly takes precedence. ENCRYPTION_KEY_FILE is read by rag and chat only.
 """
 
 import re
@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _FILE_VARIABLE = re.compile(r"(?P<name>[A-Z0-9_]+(?:KEY|PASSWORD|SECRET|URL))_FILE")
+
+# Only the services that need this secret read its file.
+_READ_BY_SERVICES = frozenset({"ENCRYPTION_KEY_FILE"})
 
 
 class SecretFileError(Exception):
@@ -25,7 +28,9 @@ def read_secret_files(values: Mapping[str, str]) -> dict[str, str]:
     secrets = {}
     for variable, file in values.items():
         match = _FILE_VARIABLE.fullmatch(variable)
-        if match and file and not values.get(match["name"]):
+        if match is None or variable in _READ_BY_SERVICES:
+            continue
+        if file and not values.get(match["name"]):
             secrets[match["name"]] = _read_file(variable, file)
     return secrets
 

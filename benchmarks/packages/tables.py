@@ -113,6 +113,11 @@ def _list_queries() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "tag and status", {"tag": "fragile", "status": "exception"}
     yield "word and status", {"q": "express", "status": "exception"}
     yield "late by eta", {"late": "true", "sort": "eta"}
+    yield "word by eta", {"q": "express", "sort": "eta"}
+    yield "rare word by eta", {"q": "4711", "sort": "eta"}
+    yield "tag by eta", {"tag": "fragile", "sort": "eta"}
+    yield "tag and rare carrier", {"tag": "fragile", "carrier": "rare"}
+    yield "word and rare tag", {"q": "express", "tag": "vip"}
 
 
 def _measure_lists(app: Flask, headers: Mapping[str, str]) -> None:

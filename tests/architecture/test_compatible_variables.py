@@ -1,7 +1,8 @@
 """Variables of docs/compatibility.md: what the settings contain with each, and unusable values."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,13 @@ TESTED_BELOW = {"ENVIRONMENT", "FLASK_ENV", "MAX_CONNECTIONS_PER_IP", "DEFAULT_R
     "BURST_LIMIT",
     "LANGCHAIN_API_KEY",
 }
-# tests/operations/supervisor/test_entrypoint.py
-TESTED_ELSEWHERE = {"SERVICE"}
+# SERVICE in tests/operations/supervisor/test_entrypoint.py, the settings of Clerk in tests of auth.
+TESTED_ELSEWHERE = {"SERVICE"} | {name for name in VARIABLES if "CLERK" in name}
 
 
 @pytest.fixture
-def load(tmp_path, monkeypatch) -> Callable[..., Any]:
-    """Return a function that loads settings as a process with the given variables does."""
+def load(tmp_path, monkeypatch) -> Iterator[Callable[..., Any]]:
+    """Yield a function that loads settings as a process with the given variables does."""
     for name in (*documented_variables(), *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
@@ -55,7 +56,11 @@ def load(tmp_path, monkeypatch) -> Callable[..., Any]:
             monkeypatch.setenv(name, value)
         return settings.from_env(load_env(Path(tmp_path, "no.env")))
 
-    return load_settings
+    before = os.environ.copy()
+    yield load_settings
+    # A process sets the variables that others map to.
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ OPEN_TO_API_KEYS = {
         "DELETE /packages/<package_id>",
         "DELETE /packages/webhook-accounts/<account_id>",
         "PATCH /packages/<package_id>",
+        "PATCH /packages/webhook-accounts/<account_id>",
         "POST /packages",
         "POST /packages/<package_id>/events",
         "POST /packages/epcis",

@@ -567,6 +567,9 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "packages GET /packages/webhook-accounts": RouteCase(200),
     "packages POST /packages/webhook-accounts": RouteCase(201, json=WEBHOOKS),
+    "packages PATCH /packages/webhook-accounts/<account_id>": RouteCase(
+        200, resource=Stage.webhook_account, visible_to=TENANT, json={"name": "Shop"}
+    ),
     "packages DELETE /packages/webhook-accounts/<account_id>": RouteCase(
         204, resource=Stage.webhook_account, visible_to=TENANT
     ),

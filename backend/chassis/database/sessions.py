@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -63,8 +64,10 @@ class Database:
         session_metrics: SessionMetrics | None = None,
         writer_lock: "Lock | None" = None,
         listeners: Listeners | None = None,
+        session_values: dict[Any, Any] | None = None,
     ) -> None:
         self.engine = engine
+        self._session_values = {} if session_values is None else session_values
         self._listeners: Listeners = {} if listeners is None else listeners
         self._writer_lock = writer_lock
         self._schema = schema
@@ -73,8 +76,10 @@ class Database:
         self._session_metrics = session_metrics or SessionMetrics()
         # SQLite: a writing transaction takes the write lock at its start. A transaction that reads
         # first and then writes fails if another one has written in between.
-        self._readers = sessionmaker(engine)
-        self._writers = sessionmaker(engine.execution_options(sqlite_begin="IMMEDIATE"))
+        self._readers = sessionmaker(engine, info=self._session_values)
+        self._writers = sessionmaker(
+            engine.execution_options(sqlite_begin="IMMEDIATE"), info=self._session_values
+        )
 
     def across_tenants(self) -> "Database":
         """Return a `Database` for the same tables whose sessions see every tenant by default."""
@@ -86,7 +91,12 @@ class Database:
             session_metrics=self._session_metrics,
             writer_lock=self._writer_lock,
             listeners=self._listeners,
+            session_values=self._session_values,
         )
+
+    def share_with_sessions(self, key: str, value: object) -> None:
+        """Set *key* in the `info` of sessions that are opened from now on."""
+        self._session_values[key] = value
 
     def add_commit_listener(self, topic: str, listener: Callable[[], None]) -> None:
         """Call *listener* after each commit of a session with `notify_after_commit(…, topic)`.

@@ -7,7 +7,7 @@ from sqlalchemy import DateTime, Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import String, TypeDecorator
+from sqlalchemy.types import Float, String, TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -66,3 +66,24 @@ def _compile_utc_text(element: utc_text, compiler: SQLCompiler, **kw: Any) -> st
 def _compile_utc_text_postgresql(element: utc_text, compiler: SQLCompiler, **kw: Any) -> str:
     column = compiler.process(element.clauses, **kw)
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+
+
+class hours_between(FunctionElement[float]):  # noqa: N801 - called like func.date
+    """SQL function: the hours from the first to the second of two `UtcDateTime` columns."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(hours_between)
+def _compile_hours_between(element: hours_between, compiler: SQLCompiler, **kw: Any) -> str:
+    start, end = (compiler.process(column, **kw) for column in element.clauses)
+    return f"((julianday({end}) - julianday({start})) * 24)"
+
+
+@compiles(hours_between, "postgresql")
+def _compile_hours_between_postgresql(
+    element: hours_between, compiler: SQLCompiler, **kw: Any
+) -> str:
+    start, end = (compiler.process(column, **kw) for column in element.clauses)
+    return f"(EXTRACT(EPOCH FROM {end} - {start})::double precision / 3600)"

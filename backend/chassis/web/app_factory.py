@@ -100,8 +100,10 @@ def create_service(
     if "database" in checks:
         # Imported only here: services without a database must not load SQLAlchemy.
         from backend.chassis.web.database_errors import register_database_error_handlers
+        from backend.chassis.web.encryption_errors import register_encryption_error_handlers
 
         register_database_error_handlers(app)
+        register_encryption_error_handlers(app)
     configure_tracing(common, entry.full_name)
     trace_requests(app)
     log_requests(app)

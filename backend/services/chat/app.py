@@ -67,7 +67,6 @@ from backend.services.chat.routes.visitors import visitors
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.routes.widget import widget
 from backend.services.chat.settings import Settings
-from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 _STATIC_FOLDER = Path(__file__).parent / "static"
@@ -116,7 +115,6 @@ def create_app(
     deliver_events(app, settings.common, database, metrics, broker)
     waker = WorkerWaker(settings.folder, jobs)
     waker.listen(database)
-    files = AttachmentFiles(settings.folder / "attachments")
     for component in (
         components,
         components.board,
@@ -124,8 +122,8 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
-        MessageFiles(database, files),
-        UploadService(database, files, now),
+        MessageFiles(database, components.files),
+        UploadService(database, components.files, now),
         AccountService(
             database,
             components.encryptor,

@@ -10,13 +10,15 @@ from backend.ai.speech.model_files import (
     is_downloaded,
 )
 from backend.ai.speech.settings import SpeechServer, SpeechSettings
+from backend.chassis.data_encryption.checks import check_encryption
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.services.chat.sealed_data import describe_sealed_data
 from backend.services.chat.settings import Settings
 
 
 def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:
     """Yield the problems of the chat service."""
-    del tables_ok, running
+    del running
     for name in settings.mongodb_variables:
         yield warning(
             "chat",
@@ -25,6 +27,9 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
             "Nothing is read from or written to MongoDB.",
             f"Remove {name}.",
         )
+    file = settings.common.data_dir / "chat.db"
+    if tables_ok and (not settings.database_url.startswith("sqlite") or file.exists()):
+        yield from check_encryption(describe_sealed_data(settings))
     yield from _check_recognition(settings.speech)
     yield from _check_output(settings.speech)
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from backend.ai.speech.settings import SpeechSettings
 from backend.chassis.catalog import get_service
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
 
@@ -19,6 +20,7 @@ class Settings:
         public_url: address of the gateway as providers see it, for signatures and media links.
         private_hosts: hosts of providers at private addresses. Base URLs of accounts may name
             them; without one, only public addresses are called.
+        encryption: the master key of encryption at rest.
         metrics_tenants: number of tenants with metrics of their own.
         speech: engines of voice messages, calls and `/v1/audio`.
         mongodb_variables: names of MongoDB variables that are set. They have no effect.
@@ -38,6 +40,7 @@ class Settings:
     mongodb_variables: tuple[str, ...]
     metrics_tenants: int = 20
     speech: SpeechSettings = field(default_factory=SpeechSettings)
+    encryption: EncryptionSettings = NO_ENCRYPTION
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -65,6 +68,7 @@ class Settings:
                 )
                 if value is not None
             ),
+            encryption=EncryptionSettings.from_env(env),
             metrics_tenants=env.number("CHAT_METRICS_TENANTS", 20, min_value=0),
             speech=SpeechSettings.from_env(env, common.data_dir),
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from backend.ai.speech.engines import Synthesizer, Transcriber
 from backend.chassis.catalog import get_service
+from backend.chassis.data_encryption.columns import SealedColumns, SearchWords, open_encryption
+from backend.chassis.data_encryption.files import FileEncryption, FileKeys
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.chassis.http import ServiceClient
@@ -35,12 +37,14 @@ from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifet
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.ended_sessions import EndedSessions
 from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.media.downloads import AttachmentDownloads
 from backend.services.chat.domain.media.links import MediaLinks
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.retention import RetentionDeletion
+from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.domain.voice.jobs import VoiceJobs
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
@@ -55,7 +59,8 @@ from backend.services.chat.jobs.media import MediaDownloadJob
 from backend.services.chat.jobs.retention import RetentionJob
 from backend.services.chat.jobs.voice import VoiceJob
 from backend.services.chat.settings import Settings
-from backend.services.chat.store.attachment_files import AttachmentFiles
+from backend.services.chat.store.attachment_files import KIND, AttachmentFiles
+from backend.services.chat.store.sealed_columns import create_sealed_columns
 from backend.services.chat.store.tables import Account
 
 if TYPE_CHECKING:
@@ -79,6 +84,7 @@ class ChatComponents:
     database: Database
     encryptor: Encryptor
     key_encryptor: Encryptor
+    files: AttachmentFiles
     board: ChangeBoard
     signals: LocalSignals | RedisSignals
     message_log: MessageLog
@@ -109,7 +115,7 @@ class ChatComponents:
         signals = open_change_signals(settings.common.redis_url, board.notify)
         hook_queue = HookQueue(now)
         board.add_listener(hook_queue.invalidate_hooks)
-        files = AttachmentFiles(settings.folder / "attachments")
+        files = open_files(settings, database)
         media_links = MediaLinks(
             settings.common.secret_key.reveal(), settings.public_url, all_tenants, files, now
         )
@@ -157,6 +163,7 @@ class ChatComponents:
             settings=settings,
             database=database,
             encryptor=encryptor,
+            files=files,
             key_encryptor=key_encryptor,
             board=board,
             signals=signals,
@@ -222,7 +229,7 @@ class ChatComponents:
     def _create_voice_jobs(self, every_tenant: Database) -> VoiceJobs:
         return VoiceJobs(
             every_tenant,
-            AttachmentFiles(self.settings.folder / "attachments"),
+            self.files,
             self.message_log,
             self.transcriber,
             self.synthesizer,
@@ -238,13 +245,12 @@ class ChatComponents:
         from backend.services.chat.domain.sending.files import OutgoingFiles
 
         every_tenant = self.database.across_tenants()
-        files = AttachmentFiles(self.settings.folder / "attachments")
         return DeliveryEngine(
             every_tenant,
             create_channel_clients(self.http),
             self.message_log,
             self.decrypt_secrets,
-            OutgoingFiles(every_tenant, files).load,
+            OutgoingFiles(every_tenant, self.files).load,
             self.settings.public_url,
             self.now,
             sign_fetch_link=self.media_links.sign_fetch_link,
@@ -267,6 +273,19 @@ class ChatComponents:
         """Close the connections to the database and to providers."""
         self.http.close()
         self.database.engine.dispose()
+
+
+def open_files(settings: Settings, database: Database) -> AttachmentFiles:
+    """Return the files of attachments. Sessions of *database* encrypt messages if that is on."""
+    keys = open_encryption("chat", database, settings.encryption, list_sealed_columns())
+    file_keys = None if keys is None else FileKeys(keys, database)
+    return AttachmentFiles(settings.folder / "attachments", FileEncryption(KIND, file_keys))
+
+
+def list_sealed_columns() -> tuple[SealedColumns, ...]:
+    """Return the encrypted columns of the service's tables."""
+    words = SearchWords("words", lambda values: index_words(get_text(values["content"])))
+    return create_sealed_columns(words)
 
 
 def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:

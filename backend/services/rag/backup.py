@@ -1,9 +1,11 @@
 """Backup contribution of the rag service: uploaded files and vectors.
 
-rag/blobs/BLOB/SHA256      an uploaded file
+rag/blobs/BLOB/SHA256          an uploaded file
+rag/blobs/BLOB.sealed/SHA256   an encrypted one, as it is stored; the digest is of its content
 rag/vectors/MODEL/NUMBER   vectors of visible chunks (domain/maintenance/vector_serialization.py)
 """
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +21,9 @@ from backend.chassis.backup_contract import (
     Progress,
 )
 from backend.chassis.console import CommandError
+from backend.chassis.data_encryption.files import SUFFIX
+from backend.chassis.data_encryption.sealed_data import find_master_key_problems
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import Env
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.embeddings.model_registry import build_partition_name
@@ -40,9 +45,14 @@ class RagBackupContributor(BackupContributor):
     """Adds uploaded files and vectors to a backup and restores them."""
 
     def __init__(
-        self, blobs: BlobStorage, vectors: VectorStore, settings: VectorStoreSettings
+        self,
+        blobs: BlobStorage,
+        vectors: VectorStore,
+        settings: VectorStoreSettings,
+        encryption: EncryptionSettings = NO_ENCRYPTION,
     ) -> None:
         self._blobs = blobs
+        self._encryption = encryption
         self._vectors = vectors
         self._settings = settings
         # Number of restored vectors by model and document.
@@ -63,17 +73,21 @@ class RagBackupContributor(BackupContributor):
         problems: list[str] = []
         files = 0
         for original in store.iterate_originals(snapshot):
-            name = f"rag/blobs/{original.blob}/{original.sha256}"
+            path = self._blobs.find_stored_path(original.blob)
+            is_sealed = path is not None and path.name.endswith(SUFFIX)
+            name = f"rag/blobs/{original.blob}{SUFFIX * is_sealed}/{original.sha256}"
             try:
-                with self._blobs.get_path(original.blob).open("rb") as source:
-                    digest = writer.add_file(name, original.size_bytes, source)
+                with (path or self._blobs.get_file(original.blob).path).open("rb") as source:
+                    size = os.fstat(source.fileno()).st_size if is_sealed else original.size_bytes
+                    digest = writer.add_file(name, size, source)
             except FileNotFoundError:
                 problems.append(
                     f"The file of document {original.document_id} was missing when the backup was "
                     "taken."
                 )
                 continue
-            if digest != original.sha256:
+            # An encrypted file is authenticated when it is read.
+            if digest != original.sha256 and not is_sealed:
                 problems.append(
                     f"The file of document {original.document_id} was damaged when the backup was "
                     "taken."
@@ -108,8 +122,9 @@ class RagBackupContributor(BackupContributor):
             f"The file of document {original.document_id} is missing. Only its owner can upload it "
             "again."
             for original in store.iterate_originals(connection)
-            if not self._blobs.get_path(original.blob).is_file()
+            if self._blobs.find_stored_path(original.blob) is None
         ]
+        problems += find_master_key_problems("rag", connection, self._encryption)
         if incomplete:
             problems.append(
                 f"The vectors of {incomplete} documents are missing. They are created in the "
@@ -172,7 +187,9 @@ def open_contributor(env: Env) -> RagBackupContributor:
     """Return a contributor, which opens the files and the vector store on first use."""
     settings = Settings.from_env(env)
     blobs = BlobStorage(settings.folder / "blobs")
-    return RagBackupContributor(blobs, open_vector_store(settings.vectors), settings.vectors)
+    return RagBackupContributor(
+        blobs, open_vector_store(settings.vectors), settings.vectors, settings.encryption
+    )
 
 
 def _batches(documents: Iterator[EmbeddedDocument]) -> Iterator[list[EmbeddedDocument]]:

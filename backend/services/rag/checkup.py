@@ -11,8 +11,11 @@ from backend.ai.model_files import (
     OCR_FILES,
     list_missing_files,
 )
+from backend.chassis.data_encryption.checks import check_encryption
+from backend.chassis.data_encryption.files import find_stored_path
 from backend.chassis.database.sessions import Session, open_database
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.services.rag.sealed_data import describe_sealed_data
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import documents, stats
 
@@ -35,6 +38,7 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
     yield from _check_broker(settings)
     yield from _check_embedding_model(settings)
     if tables_ok and _has_tables(settings):
+        yield from check_encryption(describe_sealed_data(settings))
         database = open_database(settings.database_url, "rag").across_tenants()
         with database.read() as session:
             yield from _check_files(settings, session)
@@ -109,7 +113,7 @@ def _has_tables(settings: Settings) -> bool:
 def _check_files(settings: Settings, session: Session) -> Iterator[Finding]:
     folder = settings.folder / "blobs"
     checked = islice(sorted(documents.list_blobs(session)), _MAX_FILES_CHECKED)
-    missing = [blob for blob in checked if not (folder / blob).exists()]
+    missing = [blob for blob in checked if find_stored_path(folder / blob) is None]
     if missing:
         yield error(
             "rag",

@@ -8,6 +8,7 @@ from typing import Self
 
 from backend.ai.chat_models import ModelSettings
 from backend.ai.embedding import EmbeddingConfig
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.store.vectors.addresses import parse_server_address
@@ -43,6 +44,7 @@ class Settings:
     broker_url: str | None
     worker_threads: int
     worker_port: int
+    encryption: EncryptionSettings = NO_ENCRYPTION
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -63,6 +65,7 @@ class Settings:
             reranking=_read_reranking(env),
             models=ModelSettings.from_env(env),
             vectors=vectors,
+            encryption=EncryptionSettings.from_env(env),
             broker_url=_read_broker_url(env, common, vectors),
             worker_port=env.number("RAG_WORKER_PORT", 5040, min_value=1),
             worker_threads=env.number(

@@ -5,12 +5,14 @@ from typing import Self
 
 from backend.ai.embedding import BUILT_IN, BuiltInEmbedder, EmbeddingConfig, MultilingualEmbedder
 from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
+from backend.chassis.data_encryption.columns import open_encryption
+from backend.chassis.data_encryption.files import FileEncryption, FileKeys
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.clients.rerankers import open_reranker
-from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.blob_storage import KIND, BlobStorage
 from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
 from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
@@ -28,6 +30,7 @@ from backend.services.rag.extraction.extractor import ExtractionLimits, Extracto
 from backend.services.rag.extraction.parser_processes import select_processes
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keyword_index.index import KeywordIndexCache
+from backend.services.rag.store.sealed_columns import create_sealed_columns
 from backend.services.rag.store.vectors import VectorStore
 from backend.services.rag.store.vectors.factory import open_vector_store
 
@@ -65,6 +68,7 @@ class RagComponents:
         metrics = metrics or RagMetrics()
         database = open_database(settings.database_url, "rag")
         database.migrate("rag")
+        blob_storage = open_blob_storage(settings, database)
         all_tenants = database.across_tenants()
         embedder = embedder or BuiltInEmbedder()
         multilingual_embedder = multilingual_embedder or MultilingualEmbedder()
@@ -98,7 +102,6 @@ class RagComponents:
             open_reranker(settings.reranking),
             metrics,
         )
-        blob_storage = BlobStorage(settings.folder / "blobs")
         encryptor = Encryptor(settings.common.secret_key.reveal(), "rag/passwords")
         audit = AuditOutbox("rag", database)
         pipeline = IngestionPipeline(
@@ -151,6 +154,17 @@ class RagComponents:
         """Close the vector store and the database connections."""
         self.vectors.close()
         self.database.engine.dispose()
+
+
+def open_blob_storage(settings: Settings, database: Database) -> BlobStorage:
+    """Return the uploaded files. Sessions of *database* encrypt texts if encryption is on.
+
+    Raises:
+        SettingsError: the master key is missing or wrong, or the KMS command failed.
+    """
+    keys = open_encryption("rag", database, settings.encryption, create_sealed_columns())
+    file_keys = None if keys is None else FileKeys(keys, database)
+    return BlobStorage(settings.folder / "blobs", FileEncryption(KIND, file_keys))
 
 
 def _build_extractor(settings: Settings) -> Extractor:

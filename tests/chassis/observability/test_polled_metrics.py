@@ -70,3 +70,21 @@ def test_redis_metrics_have_the_names_of_the_redis_exporter(valkey):
     assert families["redis_memory_used_bytes"].samples[0].value > 0
     assert families["redis_connected_clients"].samples[0].value >= 1
     assert families["redis_commands_processed"].samples[0].name.endswith("_total")
+
+
+def test_value_is_read_again_after_its_fresh_time(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("backend.chassis.observability.polled_metrics.monotonic", lambda: now[0])
+    reads = []
+
+    def read():
+        reads.append(now[0])
+        yield GaugeMetricFamily("rows", "Rows.", value=len(reads))
+
+    collector = PolledCollector("rows", read, fresh_seconds=30.0)
+    values = []
+    for seconds in (0.0, 29.0, 31.0):
+        now[0] = 100.0 + seconds
+        values.append(collect(collector)["rows"])
+
+    assert values == [1.0, 1.0, 2.0]

@@ -47,7 +47,7 @@ def test_file_of_an_attachment_is_saved_and_restored(tmp_path):
     senders.add_account("telegram")
     senders.send("telegram", telegram(document={"file_id": "f1"}))
     files = AttachmentFiles(tmp_path / "a")
-    blob = files.add(CONTENT)
+    blob = files.add(CONTENT, "t1")
     with senders.database.write("t1") as session:
         digest = hashlib.sha256(CONTENT).hexdigest()
         session.execute(

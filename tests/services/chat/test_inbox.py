@@ -131,7 +131,7 @@ def test_file_of_a_message_is_shown_only_if_its_type_is_harmless(
                     name="photo",
                     mime=mime,
                     state="stored",
-                    blob=files.add(PNG),
+                    blob=files.add(PNG, TEAM),
                     created_at=components.now(),
                 )
             )

@@ -49,7 +49,7 @@ def app(settings, identities, clock, twilio):
 @pytest.fixture
 def attachment(components, settings, twilio):
     """A stored file that a contact has sent."""
-    blob = AttachmentFiles(settings.folder / "attachments").add(PNG)
+    blob = AttachmentFiles(settings.folder / "attachments").add(PNG, TEAM)
     now = components.now()
     with components.database.write(TEAM) as session:
         common = {"tenant_id": TEAM, "created_at": now, "updated_at": now}

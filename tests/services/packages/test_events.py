@@ -1,6 +1,7 @@
 """Events of packages: repetitions, times, unknown codes, and published events."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from backend.chassis.messaging.outbox import outbox_table
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.wiring import PackageComponents
-from tests.services.packages.conftest import event
+from tests.services.packages.conftest import Api, event
 
 EVENTS = (
     event("picked_up", "2026-06-10T08:00:00Z"),
@@ -143,3 +144,26 @@ def test_changes_are_published_in_order(app, api):
     ]
     assert published[2][1]["previous_status"] == "pre_transit"
     assert all(data["package_id"] == package["id"] for _, data in published)
+
+
+def test_events_of_concurrent_requests_are_added_once_and_fail_alone(app, api, identities):
+    packages = [api.create(f"LOCAL{index:04}", carrier="local") for index in range(3)]
+    paths = [f"/packages/{package['id']}/events" for package in packages]
+    token = identities.token(tenant_id="ten_home", permissions=("packages:write",))
+
+    def send(index):
+        path = "/packages/pkg_missing/events" if index % 7 == 0 else paths[index % 3]
+        body = {"events": [event("note", "2026-06-10T08:00:00Z", external_id=f"scan-{index}")]}
+        return index % 7 == 0, Api(app.test_client(), token).post(path, json=body).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(send, range(42)))
+
+    assert {status for is_missing, status in results if is_missing} == {404}
+    assert {status for is_missing, status in results if not is_missing} == {200}
+    counts = [api.get(f"/packages/{package['id']}").json["event_count"] for package in packages]
+    assert sum(counts) == 36
+    codes = [
+        data["code"] for name, data in read_published(app) if name == "packages.event-recorded"
+    ]
+    assert len(codes) == 36

@@ -271,6 +271,12 @@ QUERIES = (
     {"status": "pre_transit", "sort": "-delivered_at"},
     {"status": "in_transit", "sort": "created_at"},
     {"eta_until": "2030-01-01T00:00:00Z"},
+    {"q": "common", "sort": "-updated_at"},
+    {"q": "common", "carrier": "two", "sort": "eta"},
+    {"q": "com", "tag": "blue", "status": "in_transit"},
+    {"tag": "blue", "sort": "promised_at"},
+    {"tag": "blue", "carrier": "three"},
+    {"tag": "blue", "late": "true", "sort": "-promised_at"},
 )
 
 
@@ -323,7 +329,7 @@ def matches(package: dict, query: dict) -> bool:
     return all(
         (
             name in ("sort",)
-            or (name == "q" and package["reference"] == value)
+            or (name == "q" and package["reference"].startswith(value))
             or (name == "tag" and value in package["tags"])
             or (name == "late" and package["late"])
             or (name in places and package[name] and value in places[name])

@@ -74,6 +74,8 @@ def test_tour_lists_the_packages_in_the_order_of_the_stops(api, solver):
     assert tour["state"] == "done"
     assert [stop["package_id"] for stop in tour["tours"][0]["stops"]] == ids
     assert tour["tours"][0]["vehicle"] == "van"
+    assert tour["depot"] == {"lat": DEPOT["lat"], "lon": DEPOT["lon"]}
+    assert [stop["lat"] for stop in tour["tours"][0]["stops"]] == [50.0, 50.01, 50.02]
     assert tour["distance_m"] == 5
     assert solver.problems[0].stops[2].weight_g == 300
     assert api.get(f"/agents/tours/{tour['id']}").json == tour

@@ -249,6 +249,7 @@ def test_accounts_of_another_tenant_are_invisible(api, client, create_account, s
     assert other.get("/packages/webhook-accounts").json["items"] == []
     assert other.get(f"{path}/deliveries").status_code == 404
     assert other.post(f"{path}/deliveries/{delivery['id']}/replay").status_code == 404
+    assert other("PATCH", path, json={"name": "Other"}).status_code == 404
     assert other("DELETE", path).status_code == 404
     assert "secret" not in api.get("/packages/webhook-accounts").text
     assert api("DELETE", path).status_code == 204
@@ -259,3 +260,28 @@ def test_secret_of_standard_webhooks_must_be_base64(api):
     body = {"source": "standard", "name": "Shop", "secret": "whsec_" + "!" * 20}
 
     assert api.post("/packages/webhook-accounts", json=body).status_code == 422
+
+
+def test_new_secret_replaces_the_present_one(api, client, create_account):
+    account = create_account("easypost")
+    path = f"/packages/webhook-accounts/{account['id']}"
+
+    response = api("PATCH", path, json={"secret": "another secret of the shop"})
+
+    assert response.json == account
+    assert send(client, account, EASYPOST).status_code == 401
+    assert api("PATCH", path, json={"secret": SECRET}).status_code == 200
+    assert send(client, account, EASYPOST).status_code == 200
+    renamed = api("PATCH", path, json={"name": "Second shop"}).json
+    assert renamed == account | {"name": "Second shop"}
+    assert send(client, account, EASYPOST).status_code == 200
+
+
+def test_new_secret_must_have_the_format_of_the_source(api, create_account):
+    account = create_account("standard")
+    path = f"/packages/webhook-accounts/{account['id']}"
+
+    response = api("PATCH", path, json={"secret": "whsec_" + "!" * 20})
+
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"] == "#/secret"

@@ -242,10 +242,28 @@ class MessageLog:
         call_after_commit(session, partial(self._signals.publish_change, conversation.id))
 
     def set_transcript(
-        self, session: Session, conversation: Conversation, message: Message, text: str
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        attachment_id: str,
+        text: str,
     ) -> None:
-        """Set the text of a message's recordings, and add it to the search index."""
-        message.content = {**message.content, "transcript": text}
+        """Set the text of a recording, and add it to the search index.
+
+        The content has the text of each recording, and that of all of them as `transcript`. It is
+        in no other column, because encryption at rest covers the content.
+        """
+        files = [
+            {**file, "spoken_text": text} if file.get("id") == attachment_id else file
+            for file in message.content.get("attachments") or ()
+        ]
+        texts = [file["spoken_text"] for file in files if file.get("spoken_text")]
+        message.content = {
+            **message.content,
+            "attachments": files,
+            "transcript": "\n".join(texts),
+        }
         message.words = index_words(get_text(message.content))
         self.announce_attachment(session, conversation, message)
 
@@ -369,13 +387,16 @@ class MessageLog:
         had_mode = conversation.mode
         now = self._now()
         record_milestones(session, conversation, changed, now)
+        columns = dict(changed)
+        if "title" in changed:
+            columns |= store.seal_title(session, conversation, changed["title"])
         position = store.advance(
             session,
             conversation.id,
             now,
             new_message=False,
             changed_seq=Conversation.change_seq + 1,
-            **changed,
+            **columns,
         )
         session.refresh(conversation)
         description: dict[str, Any] = {

@@ -169,7 +169,7 @@ def load_message_views(session: Session, rows: Sequence[Message]) -> list[Messag
             row,
             [ReactionView(item.actor, item.emoji) for item in reactions.get(row.id, ())],
             [
-                _to_attachment_view(item, transcriptions.get(item.id))
+                _to_attachment_view(item, transcriptions.get(item.id), row.content)
                 for item in attachments.get(row.id, ())
             ],
         )
@@ -214,8 +214,19 @@ def to_participant_view(row: Participant) -> ParticipantView:
     return ParticipantView(row.actor, row.read_seq, row.joined_at)
 
 
-def _to_attachment_view(row: Attachment, job: VoiceJob | None) -> AttachmentView:
+def _to_attachment_view(
+    row: Attachment, job: VoiceJob | None, content: Mapping[str, Any]
+) -> AttachmentView:
     transcription = None
     if job is not None:
-        transcription = TranscriptionView(job.state, job.text, job.language, job.seconds, job.error)
+        text = _get_spoken_text(content, row.id) if job.state == "done" else ""
+        transcription = TranscriptionView(job.state, text, job.language, job.seconds, job.error)
     return AttachmentView(row.id, row.name, row.mime, row.size_bytes, row.state, transcription)
+
+
+def _get_spoken_text(content: Mapping[str, Any], attachment_id: str) -> str:
+    """Return the transcript of a recording; of all recordings after an edit of the message."""
+    for file in content.get("attachments") or ():
+        if file.get("id") == attachment_id and file.get("spoken_text"):
+            return str(file["spoken_text"])
+    return str(content.get("transcript") or "")

@@ -20,7 +20,6 @@ def upgrade() -> None:
         _reference("attachment_id", "chat_attachments.id", nullable=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
         sa.Column("language", sa.String(16), nullable=False),
         sa.Column("seconds", sa.Float()),
         sa.Column("error", sa.JSON()),

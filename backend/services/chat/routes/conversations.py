@@ -161,7 +161,7 @@ def get_attachment(conversation_id: str, attachment_id: str) -> Response:
     """Download the file of a message, once its state is `stored`."""
     file = use(MessageFiles).find_file(get_caller(), conversation_id, attachment_id)
     response = send_download(
-        file.path, mimetype=file.mime, download_name=file.name, etag=file.version
+        file.source, mimetype=file.mime, download_name=file.name, etag=file.version
     )
     if file.mime in _SHOWN_TYPES or file.mime.startswith(_PLAYED_TYPES):
         response.headers["Content-Disposition"] = "inline"

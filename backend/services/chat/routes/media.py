@@ -1,9 +1,10 @@
 """Files of messages at signed links, for providers and contacts."""
 
-from flask import Blueprint, Response, send_file
+from flask import Blueprint, Response
 from werkzeug.utils import secure_filename
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.file_downloads import send_download
 from backend.chassis.web.openapi import request_example, responds_with_stream
 from backend.security import public
 from backend.services.chat.domain.media.links import MediaLinks
@@ -25,14 +26,11 @@ def get_linked_file(token: str) -> Response:
     A link of a provider is valid for an hour, one in a text for three days.
     """
     linked = use(MediaLinks).find_file(token)
-    response = send_file(
-        linked.path,
+    response = send_download(
+        linked.source,
         mimetype=linked.mime or "application/octet-stream",
-        as_attachment=True,
         download_name=secure_filename(linked.name) or "file",
-        conditional=True,
-        etag=False,
-        max_age=0,
+        etag=linked.version,
     )
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["Content-Security-Policy"] = _POLICY

@@ -6,8 +6,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from backend.chassis.files import write_file
+from backend.chassis.data_encryption.files import (
+    SUFFIX,
+    FileEncryption,
+    SealedReader,
+    delete_file,
+    find_stored_path,
+)
+from backend.chassis.files import replace_file, write_file
 
+KIND = "chat/attachments"
+"""What the files are, to which encrypted ones are bound."""
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -16,44 +25,75 @@ class AttachmentFiles:
 
     Args:
         folder: created with the first file.
+        encryption: encrypts new files if it is on.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, encryption: FileEncryption | None = None) -> None:
         self._folder = folder
+        self._encryption = encryption or FileEncryption(KIND)
 
-    def add(self, content: bytes) -> str:
+    def add(self, content: bytes, tenant_id: str) -> str:
         """Store *content* durably. Returns its name."""
         name = secrets.token_hex(32)
-        self.write(name, content)
+        path = self.get_path(name)
+        self._create_folder()
+        if not self._encryption.is_on:
+            write_file(path, content)
+            return name
+        with replace_file(self._folder / (name + SUFFIX)) as file:
+            writer = self._encryption.create_writer(file, name, tenant_id)
+            writer.write(content)
+            writer.finish()
         return name
 
-    def write(self, name: str, content: bytes) -> None:
-        """Store *content* durably as *name*. Raises FileNotFoundError for an invalid name."""
-        path = self.get_path(name)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_file(path, content)
+    def write_stored(self, file_name: str, content: bytes) -> None:
+        """Store a file as it is in a backup: clear, or encrypted if its name has the suffix.
+
+        Raises:
+            FileNotFoundError: the name is invalid.
+        """
+        self.get_path(file_name.removesuffix(SUFFIX))
+        self._create_folder()
+        write_file(self._folder / file_name, content)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file. Raises FileNotFoundError if there is none."""
-        return self.get_path(name).read_bytes()
+        """Return the content of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            DamagedValue: it is encrypted and damaged.
+        """
+        with self._encryption.open(self.get_path(name)) as file:
+            return file.read()
 
     def delete(self, name: str) -> None:
-        self.get_path(name).unlink(missing_ok=True)
+        delete_file(self.get_path(name))
 
     def list_older_than(self, time: datetime) -> Iterator[str]:
         """Yield the names of the files that were last written before *time*."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
-            if _NAME.fullmatch(path.name) and path.stat().st_mtime < time.timestamp():
-                yield path.name
+            name = path.name.removesuffix(SUFFIX)
+            if _NAME.fullmatch(name) and path.stat().st_mtime < time.timestamp():
+                yield name
 
-    def find_path(self, name: str | None) -> Path | None:
-        """Return the path of a file, or None if there is none."""
+    def find_download(self, name: str | None) -> Path | SealedReader | None:
+        """Return a file as a path, or as a reader if it is encrypted; None if there is none.
+
+        Raises:
+            DamagedValue: the file is encrypted and damaged.
+        """
         if name is None or not _NAME.fullmatch(name):
             return None
-        path = self._folder / name
-        return path if path.is_file() else None
+        return self._encryption.find_download(self._folder / name)
+
+    def find_stored_path(self, name: str) -> Path | None:
+        """Return the path of the file as it is stored, or None if there is none."""
+        return find_stored_path(self.get_path(name))
+
+    def _create_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def get_path(self, name: str) -> Path:
         """Return the path of a file. Raises FileNotFoundError for an invalid name."""

@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from backend.chassis.data_encryption.columns import seal_row
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Conversation, Participant
@@ -93,7 +94,7 @@ def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[C
     if found is not None:
         return found, False
     conversation_id = new_id("conv")
-    columns = {"id": conversation_id, **row}
+    columns = seal_row(session, Conversation, row["tenant_id"], {"id": conversation_id, **row})
     session.execute(insert_ignoring_conflicts(session, Conversation).values(columns))
     created = session.scalars(query).one()
     return created, created.id == conversation_id
@@ -209,6 +210,14 @@ def update_conversation(session: Session, conversation_id: str, **values: Any) -
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+
+
+def seal_title(session: Session, conversation: Conversation, title: str) -> dict[str, Any]:
+    """Return the columns that set the title, which is encrypted if encryption is on."""
+    row = {"id": conversation.id, "title": title}
+    columns = seal_row(session, Conversation, conversation.tenant_id, row)
+    del columns["id"]
+    return columns
 
 
 def delete_conversation(session: Session, conversation_id: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.chassis.database.types import utc_day
@@ -95,7 +95,11 @@ def _build_conditions(
             result.append(getattr(Conversation, name) == value)
     if conditions.text is not None:
         matches: list[ColumnElement[bool]] = [
-            Conversation.title.icontains(conditions.text, autoescape=True)
+            # An encrypted title is not searched, but the words of the first message are.
+            and_(
+                Conversation.data_key_id.is_(None),
+                Conversation.title.icontains(conditions.text, autoescape=True),
+            )
         ]
         if words:
             found = select_conversations_with(session, tenant_id, words)

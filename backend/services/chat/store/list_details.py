@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Row, Select, Table, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from backend.services.chat.store.sealed_columns import open_content
 from backend.services.chat.store.tables import (
     Account,
     Contact,
@@ -69,7 +70,7 @@ def load_list_details(
             contact_name=row.contact_name or "",
             account_name=row.account_name or "",
             account_state=row.account_state or "stopped",
-            last_message=earlier.get(row.id) if row.seq is None else _to_last_message(row),
+            last_message=earlier.get(row.id) if row.seq is None else _to_last_message(session, row),
         )
         for row in rows
     }
@@ -88,7 +89,9 @@ _MESSAGE_COLUMNS: Final = (
     _MESSAGE.author,
     _MESSAGE.direction,
     _MESSAGE.is_internal,
+    _MESSAGE.id.label("message_id"),
     _MESSAGE.content,
+    _MESSAGE.data_key_id,
     _MESSAGE.state,
     _MESSAGE.sent_at,
     _MESSAGE.deleted_at,
@@ -141,16 +144,16 @@ def _list_last_messages(
     rows = session.execute(
         select(_MESSAGE.conversation_id, *_MESSAGE_COLUMNS).join_from(_MESSAGES, newest, is_newest)
     )
-    return {row.conversation_id: _to_last_message(row) for row in rows}
+    return {row.conversation_id: _to_last_message(session, row) for row in rows}
 
 
-def _to_last_message(row: Row[Any]) -> LastMessage:
+def _to_last_message(session: Session, row: Row[Any]) -> LastMessage:
     return LastMessage(
         seq=row.seq,
         author=row.author,
         direction=row.direction,
         is_internal=row.is_internal,
-        content=row.content,
+        content=open_content(session, row.message_id, row.content, row.data_key_id),
         state=row.state,
         sent_at=row.sent_at,
         is_deleted=row.deleted_at is not None,

@@ -7,11 +7,13 @@ from typing import Any, Final, cast
 from sqlalchemy import Table, bindparam, delete, func, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
+from backend.chassis.data_encryption.columns import seal_row
 from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
     insert_or_ignore,
 )
+from backend.services.chat.store.sealed_columns import open_content
 from backend.services.chat.store.tables import (
     Attachment,
     Conversation,
@@ -36,10 +38,12 @@ def add_message(session: Session, message: Message) -> None:
     session.flush()
     # One statement instead of a savepoint and a flush: it runs for each message.
     values = {name: value for name, value in vars(message).items() if name in _TABLE.columns}
-    row = insert_or_ignore(session, _TABLE, values, returning="number").first()
+    stored = seal_row(session, Message, message.tenant_id, values)
+    row = insert_or_ignore(session, _TABLE, stored, returning="number").first()
     if row is None:
         raise DuplicateMessage
     message.number = row[0]
+    message.data_key_id = stored.get("data_key_id")
     make_transient_to_detached(message)
     session.add(message)
 
@@ -83,7 +87,7 @@ _FIND_EXTERNAL_NUMBER: Final = select(_TABLE.c.number).where(
     _TABLE.c.external_id == bindparam("external"),
 )
 _FIND_LAST_OUTBOUND: Final = (
-    select(_TABLE.c.content, _TABLE.c.created_at)
+    select(_TABLE.c.id, _TABLE.c.content, _TABLE.c.created_at, _TABLE.c.data_key_id)
     .where(
         _TABLE.c.conversation_id == bindparam("conversation"),
         _TABLE.c.direction == "outbound",
@@ -99,7 +103,9 @@ def find_last_outbound(
 ) -> tuple[Mapping[str, Any], datetime] | None:
     """Return content and time of the last message to the contact, or None."""
     row = session.execute(_FIND_LAST_OUTBOUND, {"conversation": conversation_id}).first()
-    return None if row is None else (row[0], row[1])
+    if row is None:
+        return None
+    return open_content(session, row.id, row.content, row.data_key_id), row.created_at
 
 
 def find_waiting_since(session: Session, conversation_id: str) -> tuple[datetime | None, bool]:

@@ -2,6 +2,7 @@
 
 Every table has the tenant of its rows, for row-level security. Ids are made by `new_id`. People and
 programs are named by actors (`model.py`): `user:ID`, `contact:ID`, `agent`, `account:ID`.
+`data_key_id` is the data key with which columns of a row are encrypted (`sealed_columns.py`).
 """
 
 from datetime import date, datetime
@@ -142,7 +143,7 @@ class Conversation(Base):
     is_group: Mapped[bool] = mapped_column(default=False)
     owner_id: Mapped[str | None] = mapped_column(String(64))
     contact_id: Mapped[str | None] = mapped_column(ForeignKey(_CONTACT, ondelete="SET NULL"))
-    title: Mapped[str] = mapped_column(String(200), default="")
+    title: Mapped[str] = mapped_column(Text, default="")
     status: Mapped[str] = mapped_column(String(16), default="open")
     mode: Mapped[str] = mapped_column(String(16), default="bot")
     mode_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -164,6 +165,7 @@ class Conversation(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Participant(Base):
@@ -231,6 +233,7 @@ class Message(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Revision(Base):
@@ -247,6 +250,7 @@ class Revision(Base):
     message_id: Mapped[str] = mapped_column(ForeignKey(_MESSAGE, ondelete="CASCADE"))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
     replaced_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Attachment(Base):
@@ -315,9 +319,10 @@ class Upload(Base):
 class VoiceJob(Base):
     """A recording that is transcribed, or an answer that is converted to speech.
 
-    `kind` is transcription or speech, `state` pending, running, done or failed. `text`, `language`
-    and `seconds` are the transcript of the attachment. `message_id` is the message of the recording
-    or the answer. While a worker runs the job, it moves `next_attempt_at` to the end of its lease.
+    `kind` is transcription or speech, `state` pending, running, done or failed. `language` and
+    `seconds` are of the recording, whose text is in the content of its message. `message_id` is the
+    message of the recording, or the answer. While a worker runs the job, it moves
+    `next_attempt_at` to the end of its lease.
     """
 
     __tablename__ = "chat_voice_jobs"
@@ -338,7 +343,6 @@ class VoiceJob(Base):
     )
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
-    text: Mapped[str] = mapped_column(Text, default="")
     language: Mapped[str] = mapped_column(String(16), default="")
     seconds: Mapped[float | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -451,6 +455,7 @@ class Delivery(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Template(Base):

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database, Session, call_after_commit
+from backend.chassis.database.write_groups import WriteGroups
 from backend.chassis.messaging.event_types import EventData
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.chassis.web.problems import ServiceError
@@ -127,6 +129,9 @@ class PackageService:
 
     Args:
         now: the clock.
+
+    Attributes:
+        groups: writes that share transactions.
     """
 
     def __init__(
@@ -138,6 +143,7 @@ class PackageService:
     ) -> None:
         self._database = database
         self.quotas = quotas
+        self.groups = WriteGroups(database)
         self._metrics = metrics
         self._now = now
 
@@ -273,11 +279,17 @@ class PackageService:
             InvalidEvents: the time of an event cannot be read or is in the future.
             TooManyEvents: the package would have too many events.
         """
-        with self._database.write(caller.tenant_id) as session:
+        recorded: list[RecordedEvents] = []
+
+        def write(session: Session) -> None:
             row = store.get_package(session, caller.tenant_id, package_id, for_update=True)
             if row is None:
                 raise PackageNotFound
-            return self._add_events(session, row, given, source)
+            recorded.append(self._add_events(session, row, given, source))
+
+        self.groups.write(caller.tenant_id, write)
+        # If the group was rolled back, it was written again.
+        return recorded[-1]
 
     def record_all(
         self, caller: Caller, reports: Sequence[PackageReport], source: str
@@ -491,10 +503,12 @@ class PackageService:
         previous = row.status
         set_state(row, state)
         row.is_late = is_late(row.promised_at, row.delivered_at, state.status, now)
-        new_eta = _update_eta(session, row, list(events), now)
+        # The forecast reads other tables: one update of the row is enough.
+        with session.no_autoflush:
+            new_eta = _update_eta(session, row, list(events), now)
         row.version += 1
         row.updated_at = now
-        session.flush()
+        store.save_changes(session, row)
         reports: list[EventData] = [] if new_eta is None else [new_eta]
         reports += [_report(row, event) for event in new]
         if previous != row.status:
@@ -507,7 +521,7 @@ class PackageService:
                     previous_status=previous,
                 )
             )
-        self._metrics.count_events(len(new))
+        call_after_commit(session, partial(self._metrics.count_events, len(new)))
         _record_all(session, row, reports, now)
 
 

@@ -1,9 +1,10 @@
 """Statistics of a tenant's packages."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from backend.chassis.database.sessions import Database
@@ -67,15 +68,14 @@ class StatsService:
         )
         with self._database.read(caller.tenant_id) as session:
             by_status = store.count_by_status(session, caller.tenant_id)
-            carriers = store.count_by_carrier(session, caller.tenant_id)
-            lanes = store.count_lanes(session, caller.tenant_id, _MAX_LANES)
+            carriers, lanes = store.count_by_carrier_and_lane(session, caller.tenant_id, _MAX_LANES)
             late = store.count_late(session, caller.tenant_id)
-            deliveries = store.list_deliveries(session, caller.tenant_id, since)
+            # Read in order, so that memory use depends on the deliveries of one day only.
+            deliveries = store.iterate_deliveries(session, caller.tenant_id, since)
+            day_stats = [
+                _summarize(day, each) for day, each in groupby(deliveries, key=attrgetter("day"))
+            ]
             version = get_version(session, caller.tenant_id)
-        per_day: dict[str, list[store.Delivery]] = defaultdict(list)
-        for delivery in deliveries:
-            per_day[delivery.delivered_at.date().isoformat()].append(delivery)
-        day_stats = [_summarize(day, each) for day, each in sorted(per_day.items())]
         promised = sum(day.promised for day in day_stats)
         return PackageStats(
             total=sum(by_status.values()),
@@ -89,21 +89,21 @@ class StatsService:
         )
 
 
-def _summarize(day: str, deliveries: Sequence[store.Delivery]) -> DayStats:
-    hours = sorted(
-        (each.delivered_at - each.started_at).total_seconds() / 3600
-        for each in deliveries
-        if each.started_at is not None and each.started_at <= each.delivered_at
-    )
-    promised = [each for each in deliveries if each.promised_at is not None]
+def _summarize(day: str, deliveries: Iterable[store.Delivery]) -> DayStats:
+    hours: list[float] = []
+    delivered = promised = on_time = 0
+    for delivery in deliveries:
+        delivered += 1
+        promised += delivery.is_on_time is not None
+        on_time += delivery.is_on_time is True
+        if delivery.hours is not None and delivery.hours >= 0:
+            hours.append(delivery.hours)
+    hours.sort()
     return DayStats(
         day=day,
-        delivered=len(deliveries),
-        promised=len(promised),
-        on_time=sum(
-            each.promised_at is not None and each.delivered_at <= each.promised_at
-            for each in promised
-        ),
+        delivered=delivered,
+        promised=promised,
+        on_time=on_time,
         transit_p50_hours=_get_quantile(hours, 0.5),
         transit_p90_hours=_get_quantile(hours, 0.9),
     )

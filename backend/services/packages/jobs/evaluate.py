@@ -81,7 +81,8 @@ def split_shipments(rows: Iterable[Row]) -> list[Split]:
         delivered = _read_date(row["delivered_to_client_date"])
         if scheduled is None or delivered is None:
             continue
-        dated.append((scheduled, delivered, _read_shipment(row, scheduled, delivered)))
+        observation = _read_shipment(row, scheduled, delivered)
+        dated.append((scheduled, delivered, observation))
     dated.sort(key=lambda each: each[:2])
     start = int(len(dated) * _KNOWN_SHARE)
     splits = []
@@ -137,7 +138,8 @@ def _read_shipment(row: Row, scheduled: date, delivered: date) -> Observation:
         hours_left=days * _HOURS_PER_DAY,
     )
     late_days = (delivered - scheduled).days
-    return Observation(position, (days + late_days) * _HOURS_PER_DAY)
+    remaining = (days + late_days) * _HOURS_PER_DAY
+    return Observation(position, remaining, float(delivered.toordinal()))
 
 
 def _read_minutes(value: str) -> float:

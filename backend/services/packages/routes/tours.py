@@ -25,7 +25,7 @@ from backend.services.packages.errors import (
     TourNotFound,
     UnusablePackages,
 )
-from backend.services.packages.model import Tour, Vehicles, WorkState
+from backend.services.packages.model import Tour, TourProblem, Vehicles, WorkState
 from backend.services.packages.routes.packages import get_caller
 from backend.services.packages.routes.schemas import WaitQuery
 
@@ -101,8 +101,15 @@ class StopResponse(BaseModel):
     """A stop, with the distance from the one before and the time after the start in the depot."""
 
     package_id: str
+    lat: float
+    lon: float
     distance_m: int
     arrives_after_s: int
+
+
+class PlaceResponse(BaseModel):
+    lat: float
+    lon: float
 
 
 class VehicleTourResponse(BaseModel):
@@ -137,6 +144,7 @@ class TourResponse(BaseModel):
 
     id: str
     state: str
+    depot: PlaceResponse
     progress: TourProgressResponse | None
     tours: Sequence[VehicleTourResponse] | None
     unassigned: Sequence[str] | None
@@ -209,10 +217,9 @@ def to_response(tour: Tour) -> TourResponse:
     return TourResponse(
         id=tour.id,
         state=str(tour.state),
+        depot=PlaceResponse(lat=problem.depot[0], lon=problem.depot[1]),
         progress=progress,
-        tours=[_to_vehicle_tour(found, ids, problem.vehicles) for found in result["tours"]]
-        if is_done
-        else None,
+        tours=[_to_vehicle_tour(found, problem) for found in result["tours"]] if is_done else None,
         unassigned=[ids[index] for index in result["unassigned"]] if is_done else None,
         distance_m=result["cost"] if is_done else None,
         error=None if tour.error is None else TourErrorResponse(**tour.error),
@@ -222,19 +229,22 @@ def to_response(tour: Tour) -> TourResponse:
     )
 
 
-def _to_vehicle_tour(
-    value: Any, ids: Sequence[str], vehicles: Sequence[Vehicles]
-) -> VehicleTourResponse:
-    return VehicleTourResponse(
-        vehicle=vehicles[value["vehicle"]].name,
-        stops=[
+def _to_vehicle_tour(value: Any, problem: TourProblem) -> VehicleTourResponse:
+    stops = []
+    for found in value["stops"]:
+        stop = problem.stops[found["stop"]]
+        stops.append(
             StopResponse(
-                package_id=ids[stop["stop"]],
-                distance_m=stop["distance_m"],
-                arrives_after_s=stop["arrives_after_s"],
+                package_id=stop.package_id,
+                lat=stop.lat,
+                lon=stop.lon,
+                distance_m=found["distance_m"],
+                arrives_after_s=found["arrives_after_s"],
             )
-            for stop in value["stops"]
-        ],
+        )
+    return VehicleTourResponse(
+        vehicle=problem.vehicles[value["vehicle"]].name,
+        stops=stops,
         distance_m=value["distance_m"],
         duration_s=value["duration_s"],
         weight_g=value["weight_g"],

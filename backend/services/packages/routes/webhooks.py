@@ -43,6 +43,13 @@ class AccountInput(Input):
     secret: Annotated[str, Field(min_length=16, max_length=500)]
 
 
+class AccountUpdate(Input):
+    """Changes of an account. A new secret replaces the present one at once."""
+
+    name: Annotated[str, Field(max_length=100), VisibleText] | None = None
+    secret: Annotated[str, Field(min_length=16, max_length=500)] | None = None
+
+
 class AccountResponse(BaseModel):
     """An account. Enter `path` below the gateway's address as the webhook's URL at the provider."""
 
@@ -128,13 +135,25 @@ def list_accounts(query: PageQuery) -> AccountPage:
 )
 def create_account(body: AccountInput) -> AccountResponse:
     """Create an account of a tracking provider, which can then send webhooks to its path."""
-    if body.source == "standard":
-        try:
-            decode_secret(body.secret)
-        except ValueError as error:
-            raise invalid_field("#/secret", str(error)) from error
+    _check_secret(body.source, body.secret)
     account = use(WebhookService).create_account(get_caller(), body.source, body.name, body.secret)
     return _to_account(account)
+
+
+@webhooks.patch("/packages/webhook-accounts/<account_id>")
+@require_permission(Permission.PACKAGES_WRITE)
+@validate_input(AccountUpdate)
+@responds_with(AccountResponse, errors=(WebhookAccountNotFound,))
+@request_example({"name": "Shop in Hamburg"})
+def change_account(body: AccountUpdate, account_id: str) -> AccountResponse:
+    """Change the name of an account, or replace its secret.
+
+    Webhooks that are signed with the present secret are rejected from then on.
+    """
+    service, caller = use(WebhookService), get_caller()
+    if body.secret is not None:
+        _check_secret(service.get_account(caller, account_id).source, body.secret)
+    return _to_account(service.change_account(caller, account_id, body.name, body.secret))
 
 
 @webhooks.delete("/packages/webhook-accounts/<account_id>")
@@ -165,6 +184,15 @@ def replay_delivery(account_id: str, delivery_id: str) -> DeliveryResponse:
     """Process a stored webhook again, unless its events are recorded already."""
     delivery = use(WebhookService).replay_delivery(get_caller(), account_id, delivery_id)
     return _to_delivery(delivery)
+
+
+def _check_secret(source: str, secret: str) -> None:
+    if source != "standard":
+        return
+    try:
+        decode_secret(secret)
+    except ValueError as error:
+        raise invalid_field("#/secret", str(error)) from error
 
 
 def _to_account(row: WebhookAccount) -> AccountResponse:

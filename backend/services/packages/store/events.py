@@ -4,24 +4,25 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import EventCode, Location, Reason, TrackingEvent
 from backend.services.packages.store.tables import TrackingEventRow
 
 _TABLE: Final = cast(Table, TrackingEventRow.__table__)
+# Built once, and rows instead of objects: each change of a package reads all its events.
+_SELECT_EVENTS: Final = (
+    select(_TABLE)
+    .where(_TABLE.c.package_id == bindparam("package_id"))
+    .order_by(_TABLE.c.occurred_at, _TABLE.c.position)
+)
+_INSERT: Final = insert(_TABLE)
 
 
 def list_events(session: Session, package_id: str) -> list[TrackingEvent]:
     """Return all events of a package, in the order of their times."""
-    # Rows and not objects of the session: each change of a package reads all its events.
-    query = (
-        select(_TABLE)
-        .where(_TABLE.c.package_id == package_id)
-        .order_by(_TABLE.c.occurred_at, _TABLE.c.position)
-    )
-    return [to_event(row) for row in session.execute(query)]
+    return [to_event(row) for row in session.execute(_SELECT_EVENTS, {"package_id": package_id})]
 
 
 def add_events(
@@ -34,7 +35,7 @@ def add_events(
         for event in events
     ]
     if values:
-        session.execute(insert(_TABLE), values)
+        session.execute(_INSERT, values)
 
 
 def replace_content(session: Session, event: TrackingEvent) -> None:

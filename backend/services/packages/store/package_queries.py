@@ -38,10 +38,19 @@ _MAX_COUNTED: Final = 20_000
 _MAX_SORTED: Final = 2_000
 _SORT_INDEX: Final = "index of the sort column"
 _ETA_INDEX: Final = "ix_packages_eta"
+_TAG_INDEX: Final = "ix_package_tags_tag"
+_SEARCH_INDEX: Final = "package_words"
 _UNARY_PLUS: Final = custom_op[Any]("+")
 # Hits of the search that the first query reads; each further one reads four times as many.
 _HITS: Final = 250
 _MAX_ROW: Final = 2**62
+_HIT_COUNT: Final = sa.text(
+    "SELECT count(*) FROM (SELECT rowid FROM package_words WHERE package_words MATCH :words "
+    "LIMIT :count)"
+)
+_IS_HIT: Final = sa.text(
+    "EXISTS (SELECT 1 FROM package_words WHERE package_words MATCH :words AND rowid = packages.row)"
+)
 _HIT_ROWS: Final = sa.text(
     "SELECT rowid FROM package_words WHERE package_words MATCH :words "
     "AND rowid BETWEEN :low AND :high"
@@ -69,19 +78,17 @@ def select_page(
     Packages without a value of the sort column come last, with a query of their own.
     """
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    if is_sqlite and conditions.words and sort.name == "created_at":
+    index = _find_index(session, tenant_id, conditions, sort) if is_sqlite else None
+    if index == _SEARCH_INDEX and sort.name == "created_at":
         yield from _select_search_hits(session, tenant_id, conditions, sort, after)
         return
     column: ColumnElement[Any] = SORT_COLUMNS[sort.name].expression
     row_id: ColumnElement[Any] = PackageRow.id.expression
     nullable = bool(SORT_COLUMNS[sort.name].expression.nullable)
-    index = None
-    if is_sqlite and not conditions.words and conditions.tag is None:
-        index = _find_index(session, tenant_id, conditions, sort)
     query = select_matching(session, tenant_id, conditions, index)
     if index not in (None, _SORT_INDEX) and sort.name != "created_at":
         column = _without_index(column)
-    if conditions.tag is not None and sort.name == "created_at":
+    if conditions.tag and sort.name == "created_at" and index in (None, _TAG_INDEX):
         # The index of tags has this order.
         column, row_id = PackageTag.created_at.expression, PackageTag.package_id.expression
     order = [_order(key, sort) for key in (column, row_id)]
@@ -105,11 +112,18 @@ def select_matching(
     Args:
         index: on SQLite, the only index of a filter that is used; None for any.
     """
+    tenant = PackageRow.tenant_id.expression
     query = select(PackageRow).where(
-        PackageRow.tenant_id == tenant_id, *_list_conditions(session, conditions, index)
+        (_without_index(tenant) if index == _SEARCH_INDEX else tenant) == tenant_id,
+        *_list_conditions(session, conditions, index),
     )
     if conditions.tag is None:
         return query
+    if index not in (None, _TAG_INDEX):
+        has_tag = sa.exists().where(
+            PackageTag.package_id == PackageRow.id, PackageTag.tag == conditions.tag
+        )
+        return query.where(has_tag)
     return query.join(PackageTag, PackageTag.package_id == PackageRow.id).where(
         PackageTag.tenant_id == tenant_id, PackageTag.tag == conditions.tag
     )
@@ -141,7 +155,7 @@ def _select_search_hits(
             return
         rows = _HIT_ROWS.bindparams(words=words, low=first, high=last)
         without_words = replace(conditions, words=())
-        query = select_matching(session, tenant_id, without_words, _SORT_INDEX).where(
+        query = select_matching(session, tenant_id, without_words, _SEARCH_INDEX).where(
             PackageRow.row.in_(rows.columns(sa.column("rowid", sa.Integer)))
         )
         created_at = _without_index(PackageRow.created_at.expression)
@@ -163,25 +177,40 @@ def _find_index(
     Returns _SORT_INDEX if too many rows would have to be sorted, and None to let the database
     choose.
     """
-    filters = [(index, [column == value]) for index, column, value in _list_indexed(conditions)]
+    is_tenant = PackageRow.tenant_id == tenant_id
+    filters: list[tuple[str, Sequence[ColumnElement[bool]]]] = [
+        (index, (is_tenant, column == value)) for index, column, value in _list_indexed(conditions)
+    ]
+    if conditions.tag is not None:
+        has_tag = (PackageTag.tenant_id == tenant_id, PackageTag.tag == conditions.tag)
+        filters.append((_TAG_INDEX, has_tag))
     eta = PackageRow.eta_p50.expression
     times = _list_times(eta, conditions.eta_since, conditions.eta_until)
     if times and sort.name != "eta":
-        filters.append((_ETA_INDEX, times))
-    if not filters or (len(filters) == 1 and sort.name == "created_at" and not times):
+        filters.append((_ETA_INDEX, (is_tenant, *times)))
+    names = [index for index, _ in filters] + ([_SEARCH_INDEX] if conditions.words else [])
+    if not names:
         return None
-    counts = []
-    for index, matching in filters:
-        rows = (
-            select(sa.literal(1))
-            .where(PackageRow.tenant_id == tenant_id, *matching)
-            .limit(_MAX_COUNTED)
-            .subquery()
-        )
-        counts.append((session.scalar(select(func.count()).select_from(rows)) or 0, index))
+    if len(names) == 1 and sort.name == "created_at" and names != [_ETA_INDEX]:
+        return names[0]
+    counts = [(_count_rows(session, matching), index) for index, matching in filters]
+    if conditions.words:
+        counts.append((_count_hits(session, conditions.words), _SEARCH_INDEX))
     count, index = min(counts)
     is_sorted = sort.name == "created_at" and index != _ETA_INDEX
     return index if is_sorted or count < _MAX_SORTED else _SORT_INDEX
+
+
+def _count_rows(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
+    """Return the number of rows that match, at most _MAX_COUNTED."""
+    rows = select(sa.literal(1)).where(*conditions).limit(_MAX_COUNTED).subquery()
+    return session.scalar(select(func.count()).select_from(rows)) or 0
+
+
+def _count_hits(session: Session, words: Sequence[str]) -> int:
+    """Return the number of packages that the search index finds, at most _MAX_COUNTED."""
+    values = {"words": _build_match(words), "count": _MAX_COUNTED}
+    return session.scalar(_HIT_COUNT, values) or 0
 
 
 def _is_always_null(conditions: PackageFilter, sort: Sort) -> bool:
@@ -200,7 +229,7 @@ def _list_conditions(
         yield (column if index in (None, name) else _without_index(column)) == value
     created_at, eta = PackageRow.created_at.expression, PackageRow.eta_p50.expression
     yield from _list_times(
-        _without_index(created_at) if index == _ETA_INDEX else created_at,
+        _without_index(created_at) if index in (_ETA_INDEX, _SEARCH_INDEX) else created_at,
         conditions.created_since,
         conditions.created_until,
     )
@@ -210,7 +239,7 @@ def _list_conditions(
         conditions.eta_until,
     )
     if conditions.words:
-        yield _has_words(session, conditions.words)
+        yield _has_words(session, conditions.words, index)
 
 
 def _list_indexed(
@@ -266,12 +295,15 @@ def _list_times(
     return conditions
 
 
-def _has_words(session: Session, words: Sequence[str]) -> ColumnElement[bool]:
+def _has_words(session: Session, words: Sequence[str], index: str | None) -> ColumnElement[bool]:
     # Words consist of letters and digits only, so that no operator can be in them.
     if session.get_bind().dialect.name == "postgresql":
         query = " & ".join(f"'{word}':*" for word in words)
         vector = func.array_to_tsvector(func.string_to_array(PackageRow.words, " "))
         return vector.op("@@")(sa.cast(query, postgresql.TSQUERY))
+    if index not in (None, _SEARCH_INDEX):
+        # Other conditions leave few packages: each is looked up in the search index.
+        return sa.type_coerce(_IS_HIT.bindparams(words=_build_match(words)), sa.Boolean)
     rows = _HIT_ROWS.bindparams(words=_build_match(words), low=0, high=_MAX_ROW)
     return PackageRow.row.in_(rows.columns(sa.column("rowid", sa.Integer)))
 

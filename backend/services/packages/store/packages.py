@@ -3,10 +3,11 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,13 @@ from backend.services.packages.model import (
 )
 from backend.services.packages.store.package_queries import select_matching, select_page
 from backend.services.packages.store.tables import PackageRow, PackageTag, TenantUsage
+
+_TABLE: Final = cast(sa.Table, PackageRow.__table__)
+# Built once: each event of a package needs it.
+_SELECT_PACKAGE: Final = select(PackageRow).where(
+    PackageRow.id == bindparam("package_id"), PackageRow.tenant_id == bindparam("tenant")
+)
+_SELECT_FOR_UPDATE: Final = _SELECT_PACKAGE.with_for_update()
 
 
 class NumberTaken(Exception):
@@ -71,10 +79,8 @@ def get_package(
     session: Session, tenant_id: str, package_id: str, *, for_update: bool = False
 ) -> PackageRow | None:
     """Return the row of a package of the tenant, or None."""
-    query = select(PackageRow).where(PackageRow.id == package_id, PackageRow.tenant_id == tenant_id)
-    if for_update:
-        query = query.with_for_update()
-    return session.scalar(query)
+    query = _SELECT_FOR_UPDATE if for_update else _SELECT_PACKAGE
+    return session.scalar(query, {"package_id": package_id, "tenant": tenant_id})
 
 
 def list_destinations(
@@ -129,6 +135,25 @@ def add_package(session: Session, row: PackageRow) -> None:
     except IntegrityError as error:
         raise NumberTaken from error
     _add_tags(session, row)
+
+
+def save_changes(session: Session, row: PackageRow) -> None:
+    """Update the changed columns of *row* and detach it from the session.
+
+    For the most frequent change, that of events: a flush of the session takes three times as long.
+    """
+    before = sa.inspect(row).committed_state
+    names = tuple(sorted(name for name, value in before.items() if value != getattr(row, name)))
+    values = {name: getattr(row, name) for name in names}
+    session.expunge(row)
+    if names:
+        session.execute(_build_update(names), {"present_row": row.row} | values)
+
+
+@lru_cache(maxsize=64)
+def _build_update(names: tuple[str, ...]) -> sa.Update:
+    values: dict[Any, Any] = {_TABLE.c[name]: bindparam(name) for name in names}
+    return update(_TABLE).where(_TABLE.c.row == bindparam("present_row")).values(values)
 
 
 def replace_tags(session: Session, row: PackageRow) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import Package
@@ -21,6 +21,10 @@ from backend.services.packages.store.tables import (
 _ROWS_PER_INSERT: Final = 500
 
 
+# Built once: each forecast needs it.
+_SELECT_VERSION: Final = select(
+    StatisticsVersion.version, StatisticsVersion.figures, StatisticsVersion.computed_at
+).where(StatisticsVersion.tenant_id == bindparam("tenant"))
 _SELECT_SAMPLES: Final = select(
     LaneStatistics.kind,
     LaneStatistics.step,
@@ -28,6 +32,8 @@ _SELECT_SAMPLES: Final = select(
     LaneStatistics.group_key,
     LaneStatistics.count,
     LaneStatistics.quantiles,
+    # Statistics of an earlier release have no weights.
+    func.coalesce(LaneStatistics.weight, LaneStatistics.count),
 )
 
 
@@ -41,6 +47,7 @@ class StoredSample:
     group_key: str
     count: int
     quantiles: Sequence[float]
+    weight: float
 
 
 class StoredVersion(NamedTuple):
@@ -52,8 +59,8 @@ class StoredVersion(NamedTuple):
 
 
 def get_version(session: Session, tenant_id: str) -> StoredVersion | None:
-    row = session.get(StatisticsVersion, tenant_id, populate_existing=True)
-    return None if row is None else StoredVersion(row.version, row.figures, row.computed_at)
+    row = session.execute(_SELECT_VERSION, {"tenant": tenant_id}).one_or_none()
+    return None if row is None else StoredVersion._make(row)
 
 
 def list_stale_tenants(session: Session, before: datetime) -> list[str]:

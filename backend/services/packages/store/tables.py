@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -55,8 +56,23 @@ class PackageRow(Base):
         Index("ix_packages_to_country", "tenant_id", "destination_country", "created_at", "id"),
         Index("ix_packages_eta", "tenant_id", "eta_p50", "id"),
         Index("ix_packages_promised", "tenant_id", "promised_at", "id"),
-        Index("ix_packages_delivered", "tenant_id", "delivered_at", "id"),
+        # With the columns of the statistics by day, which are computed from the index alone.
+        Index(
+            "ix_packages_delivered", "tenant_id", "delivered_at", "id", "started_at", "promised_at"
+        ),
         Index("ix_packages_late", "tenant_id", "is_late", "created_at", "id"),
+        # For the task that marks packages as late.
+        Index(
+            "ix_packages_due",
+            "promised_at",
+            "status",
+            sqlite_where=text("delivered_at IS NULL AND is_late IS 0"),
+            postgresql_where=text("delivered_at IS NULL AND is_late IS false"),
+        ),
+        # For the statistics by lane and carrier.
+        Index(
+            "ix_packages_lane", "tenant_id", "origin_key", "destination_key", "carrier", "is_late"
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -196,7 +212,8 @@ class LaneStatistics(Base):
     `kind` is what was sampled: `remaining` (remaining actual minus remaining planned time),
     `duration` (remaining time without a plan), `step` (duration of a step) or `edge` (transit time
     between two places). `level` is the kind of group from fine to coarse, such as `lane`, and
-    `group_key` is its value. `mean` and `share_late` describe the same sample.
+    `group_key` is its value. `weight` is the sum of the weights of the values, of which newer ones
+    have more. `mean` and `share_late` describe the same sample.
     """
 
     __tablename__ = "lane_statistics"
@@ -214,6 +231,7 @@ class LaneStatistics(Base):
     step: Mapped[str] = mapped_column(String(64))
     count: Mapped[int]
     quantiles: Mapped[list[float]] = mapped_column(JSON)
+    weight: Mapped[float | None] = mapped_column(Float)
     mean: Mapped[float | None] = mapped_column(Float)
     share_late: Mapped[float | None] = mapped_column(Float)
 

@@ -214,7 +214,7 @@ def _copy_document(
 ) -> None:
     """Create a document of *message* with a copy of the file, which another message also has."""
     upload = Upload(
-        blob_storage.copy_blob(attached.blob),
+        blob_storage.copy_blob(attached.blob, attached.tenant_id, session),
         attached.filename,
         attached.content_type,
         attached.size_bytes,

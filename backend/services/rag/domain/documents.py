@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
@@ -23,7 +23,7 @@ from backend.services.rag.domain.attachments import (
     move_document,
     rename_attachments,
 )
-from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.blob_storage import BlobStorage, OriginalFile
 from backend.services.rag.domain.uploads import FileReceiver, Upload, accepts_password
 from backend.services.rag.errors import DocumentNotFound, IngestionQueueFull
 from backend.services.rag.model import Viewer
@@ -320,11 +320,11 @@ class DocumentService:
         self._wake()
         return document
 
-    def get_original(self, viewer: Viewer, document_id: str) -> tuple[Document, Path]:
-        """Return the document and the path of its uploaded file."""
+    def get_original(self, viewer: Viewer, document_id: str) -> tuple[Document, OriginalFile]:
+        """Return the document and its uploaded file."""
         with self._database.read(viewer.tenant_id) as session:
             row = _get_readable_row(session, viewer, document_id)
-            return _to_document(session, row), self._blob_storage.get_path(row.blob)
+            return _to_document(session, row), self._blob_storage.get_file(row.blob)
 
     def list_chunks(
         self, viewer: Viewer, document_id: str, after: int, limit: int

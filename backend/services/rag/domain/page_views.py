@@ -4,9 +4,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
+from backend.services.rag.domain.blob_storage import OriginalFile
 from backend.services.rag.domain.documents import Document, DocumentService
 from backend.services.rag.errors import PageNotFound
 from backend.services.rag.extraction.extractor import PAGE_BREAK
@@ -86,7 +86,8 @@ class PageViewService:
         key = (document.sha256, page, width, image_format)
 
         def create() -> bytes:
-            return self._viewer.render_page(file, page, width, image_format, password)
+            with file.open_clear_path() as path:
+                return self._viewer.render_page(path, page, width, image_format, password)
 
         def render() -> bytes:
             return create() if password else self._cache.get_or_create(key, create, len)
@@ -128,11 +129,13 @@ class PageViewService:
         )
 
     def _locate(
-        self, file: Path, page: int, quote: _QuotePart | None, password: str | None
+        self, file: OriginalFile, page: int, quote: _QuotePart | None, password: str | None
     ) -> PageGeometry:
-        if quote is not None and not quote.lines:
-            return self._viewer.find_quote(file, page, quote.text, quote.start, quote.end, password)
-        geometry = self._viewer.find_quote(file, page, None, 0, 0, password)
+        find = self._viewer.find_quote
+        with file.open_clear_path() as path:
+            if quote is not None and not quote.lines:
+                return find(path, page, quote.text, quote.start, quote.end, password)
+            geometry = find(path, page, None, 0, 0, password)
         if quote is None:
             return geometry
         boxes, coverage = find_line_boxes(quote.lines, quote.text, quote.start, quote.end)
@@ -149,7 +152,9 @@ class PageViewService:
         start, end = (min(max(0, position - stored.start), len(text)) for position in span)
         return _QuotePart(text, start, end, stored.lines) if start < end else None
 
-    def _get_pdf(self, viewer: Viewer, document_id: str, page: int) -> tuple[Document, Path]:
+    def _get_pdf(
+        self, viewer: Viewer, document_id: str, page: int
+    ) -> tuple[Document, OriginalFile]:
         document, file = self._documents.get_original(viewer, document_id)
         if document.content_type != _PDF or not 1 <= page <= (document.pages or 0):
             raise PageNotFound

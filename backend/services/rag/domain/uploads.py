@@ -9,6 +9,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import IO, Self
 
+from backend.chassis.data_encryption.files import SUFFIX, FileEncryption, SealingWriter
 from backend.chassis.files import sync_file, sync_folder
 from backend.services.rag.errors import (
     EmptyFile,
@@ -21,7 +22,7 @@ from backend.services.rag.extraction.detection import (
     UnsupportedType,
     detect_document_type,
 )
-from backend.services.rag.extraction.document_types import get_type_by_media_type
+from backend.services.rag.extraction.document_types import DocumentType, get_type_by_media_type
 
 _MAX_FILENAME_BYTES = 200
 # Control characters, invisible characters and characters that change the text direction.
@@ -56,8 +57,12 @@ def accepts_password(upload: Upload) -> bool:
 class FileReceiver:
     """Receives the files of one request and limits their total size."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, encryption: FileEncryption, tenant_id: str
+    ) -> None:
         self._folder = folder
+        self._encryption = encryption
+        self._tenant_id = tenant_id
         self._max_bytes = max_bytes
         self._received_bytes = 0
         self._files: dict[str, ReceivedFile] = {}
@@ -65,8 +70,14 @@ class FileReceiver:
     def create_file(self) -> "ReceivedFile":
         """Create an empty file under a random name."""
         blob = token_hex(20)
-        self._files[blob] = ReceivedFile(self, blob, self._folder / blob)
+        self._files[blob] = ReceivedFile(self, self._folder / blob, self._encryption)
         return self._files[blob]
+
+    def create_writer(self, file: IO[bytes], name: str) -> SealingWriter | None:
+        """Return the writer that encrypts the file *name*, or None if encryption is off."""
+        if not self._encryption.is_on:
+            return None
+        return self._encryption.create_writer(file, name, self._tenant_id)
 
     def count_bytes(self, size: int) -> None:
         """Add *size* to the received bytes. Raises UploadTooLarge above the limit."""
@@ -90,15 +101,18 @@ class FileReceiver:
 
 
 class ReceivedFile:
-    """A file being written. Its bytes are counted and hashed."""
+    """A file being written. Its bytes are counted and hashed, and encrypted if that is on."""
 
-    def __init__(self, receiver: FileReceiver, blob: str, path: Path) -> None:
-        self.blob = blob
-        self.path = path
+    def __init__(self, receiver: FileReceiver, path: Path, encryption: FileEncryption) -> None:
+        self.blob = path.name
+        self.path = path.with_name(path.name + SUFFIX) if encryption.is_on else path
+        self._clear_path = path
+        self._encryption = encryption
         self._receiver = receiver
         self._hash = hashlib.sha256()
         self._size_bytes = 0
-        self._file: IO[bytes] = path.open("xb")
+        self._file: IO[bytes] = self.path.open("xb")
+        self._writer = receiver.create_writer(self._file, self.blob)
 
     @property
     def size_bytes(self) -> int:
@@ -108,7 +122,7 @@ class ReceivedFile:
         self._receiver.count_bytes(len(data))
         self._hash.update(data)
         self._size_bytes += len(data)
-        return self._file.write(data)
+        return (self._writer or self._file).write(data)
 
     def validate_upload(self, filename: str, declared_type: str) -> Upload:
         """Flush the file to disk and return it as an upload.
@@ -123,7 +137,7 @@ class ReceivedFile:
         sha256 = self.sync_and_hash()
         name = sanitize_filename(filename)
         try:
-            document_type = detect_document_type(self.path, name, declared_type)
+            document_type = self._detect_type(name, declared_type)
         except TypeMismatch as error:
             raise UnreadableDocument(str(error)) from error
         except UnsupportedType as error:
@@ -131,9 +145,23 @@ class ReceivedFile:
         return Upload(self.blob, name, document_type.media_type, self._size_bytes, sha256)
 
     def sync_and_hash(self) -> str:
-        """Flush the file to disk. Returns the SHA-256 of its content as hex."""
+        """Flush the file to disk. Returns the SHA-256 of its content as hex.
+
+        Nothing can be written afterwards.
+        """
+        if self._writer is not None:
+            self._writer.finish()
         sync_file(self._file)
         return self._hash.hexdigest()
+
+    def _detect_type(self, name: str, declared_type: str) -> DocumentType:
+        if self._writer is None:
+            return detect_document_type(self.path, name, declared_type)
+        with (
+            self._encryption.limit_memory_files(),
+            self._encryption.open_clear_path(self._clear_path) as path,
+        ):
+            return detect_document_type(path, name, declared_type)
 
     def seek(self, position: int) -> int:
         """Do nothing. Form parsers rewind the file, but it is never read through this object."""

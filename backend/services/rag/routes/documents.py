@@ -294,7 +294,7 @@ def add_documents(query: UploadQuery) -> ResponseReturnValue:
     processing failed, it is tried again.
     """
     limits = use(UploadLimits)
-    with use(BlobStorage).receive_files(limits.max_bytes) as receiver:
+    with use(BlobStorage).receive_files(limits.max_bytes, get_viewer().tenant_id) as receiver:
         return _add_documents(receiver, limits.max_bytes, query.wait)
 
 
@@ -409,10 +409,13 @@ def reindex_document(document_id: str) -> DocumentResponse:
 @responds_with_stream(*MEDIA_TYPES, errors=(DocumentNotFound,))
 def get_document_content(document_id: str) -> Response:
     """Download the uploaded file, or the part of it that `Range` selects."""
-    document, path = use(DocumentService).get_original(get_viewer(), document_id)
+    document, file = use(DocumentService).get_original(get_viewer(), document_id)
     try:
+        source = file.find_download()
+        if source is None:
+            raise DocumentNotFound
         return send_download(
-            path,
+            source,
             mimetype=document.content_type,
             download_name=document.filename,
             etag=document.sha256,

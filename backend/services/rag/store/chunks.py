@@ -1,5 +1,6 @@
 """Chunks of documents. These rows determine which chunks are visible; indexes contain only ids."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +18,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.chassis.data_encryption.columns import open_row
+from backend.chassis.encryption import DamagedValue
 from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.collections import CollectionRow, is_readable_by
-from backend.services.rag.store.documents import DocumentRow
+from backend.services.rag.store.documents import DocumentRow, seal_rows
+
+_log = logging.getLogger(__name__)
 
 
 class ChunkRow(Base):
@@ -33,10 +38,12 @@ class ChunkRow(Base):
     page: Mapped[int | None]
     start: Mapped[int]
     end: Mapped[int]
-    section: Mapped[str] = mapped_column(String(300))
+    section: Mapped[str] = mapped_column(Text)
     headings: Mapped[list[str]] = mapped_column(JSON, default=list)
     table_header: Mapped[str] = mapped_column(Text, default="")
     text: Mapped[str] = mapped_column(Text)
+    # Data key with which section, headings, table header and text are encrypted.
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class VisibleChunk(NamedTuple):
@@ -73,9 +80,30 @@ def get_document_id(chunk_id: str) -> str:
 def get_visible_chunks(
     session: Session, tenant_id: str, user_id: str, chunk_ids: Sequence[str]
 ) -> dict[str, VisibleChunk]:
-    """Return those of *chunk_ids* that are current and that the user may read, by id."""
+    """Return those of *chunk_ids* that are current and that the user may read, by id.
+
+    Chunks that were encrypted and are damaged are left out.
+    """
     values = {"tenant_id": tenant_id, "user_id": user_id, "chunk_ids": chunk_ids}
-    return {row[0]: VisibleChunk(*row) for row in session.execute(_VISIBLE_CHUNKS, values)}
+    chunks: dict[str, VisibleChunk] = {}
+    for row in session.execute(_VISIBLE_CHUNKS, values):
+        *columns, data_key_id = row
+        if data_key_id is not None:
+            try:
+                opened = open_row(session, ChunkRow, row._mapping)
+            except DamagedValue as error:
+                _log.error("a chunk is damaged", extra={"context": str(error)})
+                continue
+            columns = [opened[name] for name in _VISIBLE_NAMES]
+        chunks[row[0]] = VisibleChunk(*columns)
+    return chunks
+
+
+# Columns of the query below, in the order of the fields of VisibleChunk.
+_VISIBLE_NAMES: Final = (
+    *("id", "document_id", "generation", "section", "headings", "table_header", "page", "start"),
+    *("end", "text", "filename", "title", "collection_id"),
+)
 
 
 # Each search executes it. Building a statement takes as long as executing it.
@@ -94,6 +122,7 @@ _VISIBLE_CHUNKS: Final = (
         DocumentRow.filename,
         DocumentRow.title,
         DocumentRow.collection_id,
+        ChunkRow.data_key_id,
     )
     .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
     .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
@@ -133,7 +162,7 @@ def count_chunks(session: Session, document_id: str, generation: int) -> int:
 
 def add_chunks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert *rows*, each with the columns of ChunkRow."""
-    session.execute(insert(ChunkRow), rows)
+    session.execute(insert(ChunkRow), seal_rows(session, ChunkRow, rows))
 
 
 def list_titled_chunks(
@@ -141,12 +170,16 @@ def list_titled_chunks(
 ) -> Sequence[tuple[str, str, str, str]]:
     """Return document title, section, text and table header of the chunks of a generation."""
     query = (
-        select(DocumentRow.title, ChunkRow.section, ChunkRow.text, ChunkRow.table_header)
+        select(
+            *(ChunkRow.id, ChunkRow.section, ChunkRow.text, ChunkRow.table_header),
+            *(ChunkRow.data_key_id, DocumentRow.title),
+        )
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
         .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
         .order_by(ChunkRow.ordinal)
     )
-    return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
+    rows = (open_row(session, ChunkRow, row._mapping) for row in session.execute(query))
+    return [(row["title"], row["section"], row["text"], row["table_header"]) for row in rows]
 
 
 def delete_old_chunks(

@@ -28,6 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from backend.chassis.data_encryption.columns import seal_row
+from backend.chassis.data_encryption.data_keys import get_data_keys
 from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.errors import DuplicateDocument
 from backend.services.rag.store import collection_changes
@@ -138,6 +140,8 @@ class PageRow(Base):
     headings: Mapped[list[tuple[int, str]] | None] = mapped_column(JSON)
     # Lines of a scanned page as (left, top, right, bottom, text), in fractions of the page.
     lines: Mapped[list[list[Any]] | None] = mapped_column(JSON)
+    # Data key with which text, headings and lines are encrypted.
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class RemovalRow(Base):
@@ -387,7 +391,19 @@ def list_documents_in_collection(session: Session, collection_id: str) -> Sequen
 
 def add_pages(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert *rows*, each with the columns of PageRow."""
-    session.execute(insert(PageRow), rows)
+    session.execute(insert(PageRow), seal_rows(session, PageRow, rows))
+
+
+def seal_rows(
+    session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return *rows* of *model* with `document_id`, encrypted if encryption is on."""
+    if get_data_keys(session) is None:
+        return rows
+    ids = {row["document_id"] for row in rows}
+    query = select(DocumentRow.id, DocumentRow.tenant_id).where(DocumentRow.id.in_(ids))
+    tenants = dict(session.execute(query).tuples().all())
+    return [seal_row(session, model, tenants[row["document_id"]], row) for row in rows]
 
 
 def copy_pages(
@@ -406,12 +422,16 @@ def copy_pages(
         PageRow.text,
         PageRow.headings,
         PageRow.lines,
+        PageRow.data_key_id,
     ).where(
         PageRow.document_id == document_id,
         PageRow.generation == from_generation,
         PageRow.number.between(*numbers),
     )
-    columns = ["document_id", "generation", "number", "start", "text", "headings", "lines"]
+    columns = [
+        *("document_id", "generation", "number", "start", "text", "headings", "lines"),
+        "data_key_id",
+    ]
     session.execute(insert(PageRow).from_select(columns, pages))
 
 

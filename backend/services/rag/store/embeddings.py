@@ -276,10 +276,11 @@ def list_samples_without_language(session: Session, limit: int) -> list[tuple[st
 
 
 def _list_samples(session: Session, document_id: str, generation: int) -> list[str]:
-    texts = select(ChunkRow.text).where(
+    chunks = select(ChunkRow).where(
         ChunkRow.document_id == document_id, ChunkRow.generation == generation
     )
-    return list(session.scalars(texts.order_by(ChunkRow.ordinal).limit(_SAMPLE_CHUNKS)))
+    rows = session.scalars(chunks.order_by(ChunkRow.ordinal).limit(_SAMPLE_CHUNKS))
+    return [row.text for row in rows]
 
 
 def set_language(session: Session, document_id: str, language: str) -> None:

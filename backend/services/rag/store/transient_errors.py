@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from backend.chassis.encryption import MasterKeyError
 from backend.chassis.web.problems import ServiceError
 
 
 def is_transient(error: BaseException) -> bool:
-    """Check that a retry may succeed: a lock, an outage, a full disk or overload caused *error*."""
+    """Check that a retry may succeed: a lock, an outage, a full disk or overload is the cause."""
     return any(map(_is_transient_cause, _iterate_causes(error)))
 
 
@@ -17,7 +18,7 @@ def _is_transient_cause(error: BaseException) -> bool:
         return error.status == 503
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
-    return isinstance(error, OSError)
+    return isinstance(error, (OSError, MasterKeyError))
 
 
 def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:

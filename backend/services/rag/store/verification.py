@@ -29,16 +29,16 @@ def chunks_match_text(session: Session, document_id: str) -> bool:
     row = session.get(DocumentRow, document_id)
     if row is None or row.status != "ready":
         return True  # deleted or requeued meanwhile
-    pages = session.execute(
-        select(PageRow.start, PageRow.text)
+    pages = session.scalars(
+        select(PageRow)
         .where(PageRow.document_id == document_id, PageRow.generation == row.generation)
         .order_by(PageRow.number)
     ).all()
     text = ""
-    for start, page in pages:
-        if start != len(text):
+    for page in pages:
+        if page.start != len(text):
             return False
-        text += page
+        text += page.text
     chunks = session.scalars(
         select(ChunkRow)
         .where(ChunkRow.document_id == document_id, ChunkRow.generation == row.generation)

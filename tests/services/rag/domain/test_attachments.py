@@ -42,7 +42,7 @@ class Library:
         self.collections = CollectionService(self.database, lambda: None, self.audit)
 
     def upload(self, filename, content, **options):
-        with self.blobs.receive_files(10**7) as receiver:
+        with self.blobs.receive_files(10**7, ADA.tenant_id) as receiver:
             file = receiver.create_file()
             file.write(content)
             upload = file.validate_upload(filename, "")
@@ -57,7 +57,7 @@ class Library:
         return key
 
     def ingest(self, message_id, *files):
-        with self.blobs.receive_files(10**7) as receiver:
+        with self.blobs.receive_files(10**7, ADA.tenant_id) as receiver:
             attachments = AttachmentReceiver(receiver)
             for filename, content in files:
                 attachments.start_attachment(filename, "", len(content), None)
@@ -86,7 +86,7 @@ class Library:
         return self.service.update_document(ADA, document_id, **values)
 
     def read(self, document_id):
-        return self.service.get_original(ADA, document_id)[1].read_bytes()
+        return self.service.get_original(ADA, document_id)[1].path.read_bytes()
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_moved_message_leaves_a_copy_to_other_messages(library):
     assert (copy.collection, copy.attachment_of) == ("archive", first)
     assert library.get_attached(second).id == plan.id
     assert library.get(plan.id).attachment_of == second
-    library.blobs.delete_blob(library.service.get_original(ADA, plan.id)[1].name)
+    library.blobs.delete_blob(library.service.get_original(ADA, plan.id)[1].path.name)
     assert library.read(copy.id) == PLAN[1]
 
 

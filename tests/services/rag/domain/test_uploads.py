@@ -40,18 +40,18 @@ def test_sanitize_filename_returns_storable_name_for_any_text(filename):
 
 def test_unkept_files_are_deleted(tmp_path):
     storage = BlobStorage(tmp_path)
-    with storage.receive_files(100) as receiver:
+    with storage.receive_files(100, "t") as receiver:
         stored, unkept = receiver.create_file(), receiver.create_file()
         stored.write(b"kept")
         unkept.write(b"unkept")
         receiver.keep_file(stored.blob)
 
     assert [path.name for path in tmp_path.iterdir()] == [stored.blob]
-    assert storage.get_path(stored.blob).read_bytes() == b"kept"
+    assert (tmp_path / stored.blob).read_bytes() == b"kept"
 
 
 def test_size_limit_applies_to_all_files_of_a_request(tmp_path):
-    with BlobStorage(tmp_path).receive_files(10) as receiver:
+    with BlobStorage(tmp_path).receive_files(10, "t") as receiver:
         receiver.create_file().write(b"123456")
         second = receiver.create_file()
         with pytest.raises(UploadTooLarge):

@@ -89,7 +89,7 @@ class AttachmentDownloads:
         except MediaUnavailable as error:
             self._fail(work, error)
             return True
-        blob = self._files.add(content)
+        blob = self._files.add(content, work.tenant_id)
         is_stored = self._finish(
             work,
             {

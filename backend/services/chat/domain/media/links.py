@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from backend.chassis.data_encryption.files import SealedReader
 from backend.chassis.database.sessions import Database
 from backend.security.base64url import encode_base64url
 from backend.security.key_derivation import derive_key
@@ -27,9 +28,10 @@ _MAX_TOKEN: Final = 120
 class LinkedFile:
     """The file of a valid link."""
 
-    path: Path
+    source: Path | SealedReader
     mime: str
     name: str
+    version: str
 
 
 class MediaLinks:
@@ -80,10 +82,10 @@ class MediaLinks:
             if attachment is None:
                 raise ResourceNotFound("file")
             blob, mime, name = attachment.blob, attachment.mime, attachment.name
-        path = self._files.find_path(blob)
-        if path is None:
+        source = self._files.find_download(blob)
+        if blob is None or source is None:
             raise ResourceNotFound("file")
-        return LinkedFile(path, mime, name)
+        return LinkedFile(source, mime, name, blob)
 
     def _sign(self, attachment_id: str, lifetime: timedelta) -> str | None:
         if not self._public_url or not attachment_id:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.chassis.data_encryption.files import SealedReader
 from backend.chassis.database.sessions import Database
 from backend.services.chat.domain.access import Caller, find_visible
 from backend.services.chat.errors import ResourceNotFound
@@ -14,7 +15,7 @@ from backend.services.chat.store.attachment_files import AttachmentFiles
 class MessageFile:
     """The file of an attachment. `version` changes with its content."""
 
-    path: Path
+    source: Path | SealedReader
     name: str
     mime: str
     version: str
@@ -42,7 +43,7 @@ class MessageFiles:
             if attachment is None or attachment.blob is None:
                 raise ResourceNotFound("stored attachment")
             blob, name, mime = attachment.blob, attachment.name, attachment.mime
-        path = self._files.find_path(blob)
-        if path is None:
+        source = self._files.find_download(blob)
+        if source is None:
             raise ResourceNotFound("stored attachment")
-        return MessageFile(path, name or attachment_id, mime or "application/octet-stream", blob)
+        return MessageFile(source, name or attachment_id, mime or "application/octet-stream", blob)

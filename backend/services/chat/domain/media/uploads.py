@@ -93,7 +93,7 @@ class UploadService:
         mime = detect_type(content, declared_type)[:100]
         with self._database.read(caller.tenant_id) as session:
             kind = check_limits(find_visible(session, caller, conversation_id), mime, len(content))
-        blob = self._files.add(content)
+        blob = self._files.add(content, caller.tenant_id)
         try:
             upload = self._add(caller, conversation_id, content, blob, clean_name(name), mime)
         except BaseException:

@@ -1,6 +1,7 @@
 """Reads the files of messages that are sent."""
 
 from backend.chassis.database.sessions import Database
+from backend.chassis.encryption import DamagedValue
 from backend.services.chat.clients.parts import FileUnavailable, MediaFile
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.delivery_claims import find_attachment
@@ -32,4 +33,6 @@ class OutgoingFiles:
                 return self._files.read(blob)
             except FileNotFoundError:
                 pass
+            except DamagedValue:
+                raise FileUnavailable(f"The file {media.name} is damaged.") from None
         raise FileUnavailable(f"The file {media.name} is not stored.")

@@ -58,6 +58,7 @@ class _Work:
     conversation_id: str
     message_id: str
     kind: str
+    attachment_id: str
     attempts: int
     holder: str
     blob: str | None = None
@@ -141,6 +142,7 @@ class VoiceJobs:
                 job.conversation_id,
                 job.message_id,
                 job.kind,
+                job.attachment_id or "",
                 job.attempts,
                 holder,
                 None if stored is None else stored.blob,
@@ -183,7 +185,6 @@ class VoiceJobs:
     def _store_transcript(self, work: _Work, transcript: Transcript) -> None:
         values = {
             "state": "done",
-            "text": transcript.text,
             "language": transcript.language[:16],
             "seconds": transcript.seconds,
             "error": None,
@@ -194,14 +195,9 @@ class VoiceJobs:
             if found is None or not self._finish(session, work, values):
                 return
             conversation, message = found
-            rows = store.list_transcriptions(session, [message.id])
-            texts = [
-                rows[item["id"]].text
-                for item in message.content.get("attachments") or ()
-                if item.get("id") in rows
-            ]
-            text = "\n".join(filter(None, texts))
-            self._log.set_transcript(session, conversation, message, text)
+            self._log.set_transcript(
+                session, conversation, message, work.attachment_id, transcript.text
+            )
             if conversation.answer_due_at is not None:
                 # The answer waited for the transcript.
                 conversation.answer_due_at = self._now()
@@ -237,7 +233,7 @@ class VoiceJobs:
             raise SpeechFailed("speech_off", "Answers are text only on this channel.")
         request = SpeechRequest(text, audio_format, language=find_language(text))
         content = synthesizer.synthesize(request, _SPEECH_SECONDS)
-        blob = self._files.add(content)
+        blob = self._files.add(content, work.tenant_id)
         if not self._store_speech(work, audio_format, content, blob):
             self._files.delete(blob)
 

@@ -73,7 +73,6 @@ def _add(
             attachment_id=attachment_id,
             kind=kind,
             state="pending",
-            text="",
             language="",
             attempts=0,
             next_attempt_at=now,

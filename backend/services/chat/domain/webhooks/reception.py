@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from backend.chassis.database.errors import classify_error
 from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.write_groups import WriteGroups
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import InvalidPayload
@@ -29,7 +30,6 @@ from backend.services.chat.domain.webhooks.verification import (
     answer_subscription,
     open_secrets,
 )
-from backend.services.chat.domain.webhooks.write_groups import WriteGroups
 from backend.services.chat.errors import (
     ResourceNotFound,
     WebhookRejected,

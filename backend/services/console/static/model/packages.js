@@ -37,6 +37,10 @@ export const getPositions = () => api.get("/packages/positions");
 export const getInvestigations = (id) => api.get(`${AGENTS}/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
 export const getExportUrl = (format, filter) => api.withQuery("/packages/export", { ...filter, format });
 
+/** Start the search of tours. The result has no tours yet, see getTour. */
+export const startTour = (request) => api.post(`${AGENTS}/optimize/tour?wait=0`, request);
+export const getTour = (id) => api.get(`${AGENTS}/tours/${encodeURIComponent(id)}`);
+
 const INVESTIGATION_PATHS = { anomaly: "investigate/anomaly", delay: "investigate/delay", prediction: "predict", route: "optimize/route" };
 
 /** Investigate a package and return the result, which takes some seconds. */

@@ -53,7 +53,7 @@ export function getGroupName(group) {
   const [level, ...rest] = group.split(" ");
   const [key] = rest.join(" ").split("|");
   if (level === "lane" || level === "lane_slack") return t("group_lane", ...splitLane(key));
-  if (level === "destination") return t("group_destination", getPlaceOfKey(key));
+  if (level === "destination" || level === "destination_slack") return t("group_destination", getPlaceOfKey(key));
   if (level === "carrier") return t("group_carrier", getCarrierName(key));
   return level === "all" ? t("group_all") : group;
 }

@@ -1,4 +1,4 @@
-// Actions on the selected packages: export, investigation of the delay, deletion.
+// Actions on the selected packages: export, investigation of the delay, tours, deletion.
 
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
@@ -10,6 +10,7 @@ import { confirmAction } from "../ui/dialog.js";
 import { downloadText } from "../ui/download.js";
 import { icon, iconButton } from "../ui/icon.js";
 import { getErrorText, showNotice } from "../ui/notice.js";
+import { planTours } from "./package_tour.js";
 
 const COLUMNS = ["id", "tracking_number", "carrier", "status", "sub_status", "reference", "service", "shipped_at", "promised_at", "delivered_at", "late", "event_count"];
 const PLACE_FIELDS = ["name", "country", "postal_code", "code", "lat", "lon"];
@@ -24,6 +25,7 @@ export function packageSelectionBar(list, selected) {
       html.span({ class: "number", role: "status" }, t("selectedPackageCount", selected.value.size)),
       button("exportSelected", "download", () => exportPackages(getSelected())),
       button("investigateDelay", "search", () => investigateAll(getSelected())),
+      button("planTours", "map", () => planTours(getSelected())),
       can("packages:write") && button("delete", "trash", () => deleteAll(list, selected, getSelected()), "button plain danger"),
       iconButton("close", t("clearPackageSelection"), { class: "small", onclick: () => (selected.value = new Set()) }),
     );

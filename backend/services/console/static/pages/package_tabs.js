@@ -9,5 +9,5 @@ export const packageTabs = () =>
     ["/packages", t("packageList")],
     ["/packages/map", t("packageMap")],
     ["/packages/dashboard", t("packageDashboard")],
-    ...(can("packages:write") ? [["/packages/import", t("packageImport")]] : []),
+    ...(can("packages:write") ? [["/packages/import", t("packageImport")], ["/packages/webhooks", t("packageWebhooks")]] : []),
   ]);

@@ -43,6 +43,8 @@ export const SCREENS = [
   { path: "/packages/map", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_map.js") },
   { path: "/packages/dashboard", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_dashboard.js") },
   { path: "/packages/import", title: "packages", permission: "packages:write", ...PACKAGES, load: () => import("./package_import.js") },
+  { path: "/packages/webhooks", title: "packages", permission: "packages:write", ...PACKAGES, load: () => import("./package_webhooks.js") },
+  { path: "/packages/tours/:id", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_tour.js") },
   { path: "/packages/:id", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_details.js") },
   { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
   { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read", "chat:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },

@@ -8,16 +8,23 @@ from typing import Any
 from backend.services.packages.domain.prediction.forecasts import (
     Forecast,
     ForecastCollector,
+    ForecastTables,
     Position,
 )
+from backend.services.packages.domain.prediction.samples import get_weight
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A position of a delivered package, and the hours it took from there."""
+    """A position of a delivered package, and the hours it took from there.
+
+    Attributes:
+        delivered_on: day of the delivery, counted from any fixed day; None if it is unknown.
+    """
 
     position: Position
     remaining: float
+    delivered_on: float | None = None
 
     @property
     def is_late(self) -> bool:
@@ -35,10 +42,7 @@ class Split:
 
 def measure_forecasts(split: Split) -> dict[str, Any] | None:
     """Return the figures of `evaluate` over all steps, or None without a forecast."""
-    collector = ForecastCollector()
-    for observation in split.known:
-        collector.add(observation.position, observation.remaining)
-    tables = collector.summarize()
+    tables = _summarize(split.known)
     forecasts = ((held_out, tables.predict(held_out.position)) for held_out in split.held_out)
     pairs = [(held_out, forecast) for held_out, forecast in forecasts if forecast is not None]
     return _measure(pairs) if pairs else None
@@ -53,10 +57,7 @@ def evaluate(splits: Sequence[Split]) -> dict[str, dict[str, Any]]:
     by_step: dict[str, list[tuple[Observation, Forecast]]] = {}
     missing: dict[str, int] = {}
     for split in splits:
-        collector = ForecastCollector()
-        for observation in split.known:
-            collector.add(observation.position, observation.remaining)
-        tables = collector.summarize()
+        tables = _summarize(split.known)
         for observation in split.held_out:
             step = observation.position.step
             forecast = tables.predict(observation.position)
@@ -68,6 +69,15 @@ def evaluate(splits: Sequence[Split]) -> dict[str, dict[str, Any]]:
         step: _measure(pairs) | {"without_forecast": missing.get(step, 0)}
         for step, pairs in by_step.items()
     }
+
+
+def _summarize(known: Sequence[Observation]) -> ForecastTables:
+    collector = ForecastCollector()
+    newest = max((each.delivered_on for each in known if each.delivered_on is not None), default=0)
+    for each in known:
+        age = 0.0 if each.delivered_on is None else newest - each.delivered_on
+        collector.add(each.position, each.remaining, get_weight(age))
+    return collector.summarize()
 
 
 def _measure(pairs: Sequence[tuple[Observation, Forecast]]) -> dict[str, Any]:

@@ -18,7 +18,12 @@ from backend.services.packages.domain.prediction.samples import (
     SampleTable,
 )
 
-_SHARES: Final = (0.1, 0.5, 0.9)
+# Values of one lane and season resemble each other, so that a sample tells less than its size says.
+_WIDENING: Final = 1.5
+# The promised time is kept as the expected one while it is between these shares of the sample: a
+# smaller difference between the median and the promised time is as often noise as not.
+_CENTRE: Final = (0.35, 0.65)
+_SHARES: Final = (0.1, _CENTRE[0], 0.5, _CENTRE[1], 0.9)
 _MIN_HOURS: Final = 0.5
 _BUCKETS_PER_DOUBLING: Final = 2
 
@@ -50,10 +55,17 @@ class Position:
                 groups.append(("lane_slack", f"{self.lane}|{bucket}"))
             groups.append(("lane", self.lane))
         if self.destination:
+            if bucket:
+                groups.append(("destination_slack", f"{self.destination}|{bucket}"))
             groups.append(("destination", self.destination))
         if self.carrier:
             groups.append(("carrier", self.carrier))
         return (*groups, ("all", ""))
+
+    @property
+    def groups_without_plan(self) -> tuple[Group, ...]:
+        """Return the groups that do not depend on the promised time."""
+        return tuple(group for group in self.groups if not group[0].endswith("_slack"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +93,13 @@ class ForecastCollector:
         self._deviations = SampleCollector()
         self._durations = SampleCollector()
 
-    def add(self, position: Position, remaining: float) -> None:
+    def add(self, position: Position, remaining: float, weight: float = 1.0) -> None:
         """Add a position of a delivered package that took *remaining* hours from there."""
         if position.hours_left is not None:
             deviation = remaining - position.hours_left
-            self._deviations.add(position.step, position.groups, deviation)
-        without_plan = [group for group in position.groups if group[0] != "lane_slack"]
-        self._durations.add(position.step, without_plan, remaining)
+            self._deviations.add(position.step, position.groups, deviation, weight)
+        without_plan = position.groups_without_plan
+        self._durations.add(position.step, without_plan, remaining, weight)
 
     def summarize(self) -> "ForecastTables":
         return ForecastTables(self._deviations.summarize(), self._durations.summarize())
@@ -115,10 +127,12 @@ class ForecastTables:
             offset = 0.0
         if mixture is None:
             return None
-        p10, p50, p90 = (
+        p10, low, p50, high, p90 = (
             max(offset + value, hours_since)
             for value in mixture.get_quantiles(_remove_passed(mixture, hours_since - offset))
         )
+        if left is not None and hours_since < left:
+            p50 = min(max(left, low), high)
         group, sample = mixture.main
         return Forecast(
             p10=p10,
@@ -144,9 +158,21 @@ def get_slack_bucket(hours_left: float | None) -> str:
 
 
 def _remove_passed(mixture: Mixture, passed: float) -> Sequence[float]:
-    """Return the shares of the whole mixture that are P10, P50 and P90 of values over *passed*."""
+    """Return the shares of the whole mixture that are _SHARES of the values over *passed*."""
     gone = 1 - mixture.get_tail(passed)
-    return [gone + (1 - gone) * share for share in _SHARES]
+    size = mixture.effective_size
+    return [gone + (1 - gone) * _widen(share, size) for share in _SHARES]
+
+
+def _widen(share: float, size: float) -> float:
+    """Return the share of a sample below which the *share* of new values is expected.
+
+    New values exceed the range of a small sample more often than its own ones: the quantile at the
+    share s of n independent values is expected to be above s + (1 - 2 s) / (n + 1) of new values
+    (Hyndman and Fan, 1996, definitions 6 and 7).
+    """
+    widened = share - _WIDENING * (1 - 2 * share) / (size + 1)
+    return min(max(widened, 0.0), 1.0)
 
 
 def _get_late(mixture: Mixture, left: float, hours_since: float) -> float:

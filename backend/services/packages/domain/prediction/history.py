@@ -30,6 +30,7 @@ from backend.services.packages.domain.prediction.samples import (
     Group,
     SampleCollector,
     SampleTable,
+    get_weight,
 )
 from backend.services.packages.model import EventCode, Package, TrackingEvent
 
@@ -41,12 +42,19 @@ _MAX_KEY: Final = 560
 _NO_SAMPLES: Final = SampleTable({})
 # A choice of a route loads all edges.
 _MAX_EDGES: Final = 10_000
+_HOURS_PER_DAY: Final = 24
+_SECONDS_PER_DAY: Final = 24 * 3600
 
 
 class HistoryCollector:
-    """Collects the histories of delivered packages."""
+    """Collects the histories of delivered packages.
 
-    def __init__(self) -> None:
+    Args:
+        newest: time of the newest delivery. Older ones weigh less in forecasts.
+    """
+
+    def __init__(self, newest: datetime) -> None:
+        self._newest = newest
         self._forecasts = ForecastCollector()
         self._steps = SampleCollector()
         self._waits = SampleCollector()
@@ -58,14 +66,15 @@ class HistoryCollector:
         if not milestones or milestones[-1].event.code != EventCode.DELIVERED:
             return
         delivered_at = milestones[-1].event.occurred_at
+        weight = get_weight(hours_between(delivered_at, self._newest) / _HOURS_PER_DAY)
         groups = get_step_groups(package)
         for milestone in milestones[:-1]:
             at = milestone.event.occurred_at
             position = get_position(package, milestone.name, at)
-            self._forecasts.add(position, hours_between(at, delivered_at))
+            self._forecasts.add(position, hours_between(at, delivered_at), weight)
         started = get_start(package, milestones)
         position = get_position(package, START, started)
-        self._forecasts.add(position, hours_between(started, delivered_at))
+        self._forecasts.add(position, hours_between(started, delivered_at), weight)
         for step in list_steps(milestones):
             self._steps.add(step.name, groups, step.hours)
             self._waits.add(step.name.partition(">")[0], groups, step.hours)
@@ -99,8 +108,7 @@ def get_position(package: Package, step: str, at: datetime) -> Position:
 
 def get_step_groups(package: Package) -> Sequence[Group]:
     """Return the groups in which the durations of the package's steps are compared."""
-    position = get_position(package, START, package.created_at)
-    return [group for group in position.groups if group[0] != "lane_slack"]
+    return get_position(package, START, package.created_at).groups_without_plan
 
 
 def get_start(package: Package, milestones: Sequence[Milestone]) -> datetime:
@@ -134,8 +142,11 @@ def list_observations(package: Package, events: Sequence[TrackingEvent]) -> list
     if not milestones or milestones[-1].event.code != EventCode.DELIVERED:
         return []
     delivered_at = milestones[-1].event.occurred_at
-    positions = list_positions(package, milestones[:-1])
-    return [Observation(position, hours_between(at, delivered_at)) for position, at, _ in positions]
+    day = delivered_at.timestamp() / _SECONDS_PER_DAY
+    return [
+        Observation(position, hours_between(at, delivered_at), day)
+        for position, at, _ in list_positions(package, milestones[:-1])
+    ]
 
 
 def predict(

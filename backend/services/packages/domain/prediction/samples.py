@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 QUANTILE_COUNT: Final = 41
-# A group of n samples has the weight n / (n + 20); the rest goes to the next coarser group.
+# A group of the weight n has the share n / (n + 20); the rest goes to the next coarser group.
 _PRIOR: Final = 20
+# Carriers and seasons change: a value that is this much older counts half.
+_HALF_LIFE_DAYS: Final = 90.0
 
 # A level from fine to coarse, such as `lane`, and the group's value at this level.
 Group = tuple[str, str]
@@ -16,22 +18,39 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Durations of a group in hours: their number and 41 quantiles, from minimum to maximum."""
+    """Durations of a group in hours: their number and 41 quantiles, from minimum to maximum.
+
+    Attributes:
+        weight: sum of the weights of the values, see `get_weight`. Each has the weight 1 if their
+            age is unknown.
+    """
 
     count: int
     quantiles: tuple[float, ...]
+    weight: float
 
     @classmethod
     def from_values(cls, values: Iterable[float]) -> "Sample":
-        """Summarize *values*. Raises ValueError if there are none."""
+        """Summarize *values* of equal weight. Raises ValueError if there are none."""
+        return cls.from_weighted_values((value, 1.0) for value in values)
+
+    @classmethod
+    def from_weighted_values(cls, values: Iterable[tuple[float, float]]) -> "Sample":
+        """Summarize pairs of a value and its weight. Raises ValueError if there are none."""
         ordered = sorted(values)
         if not ordered:
             raise ValueError("a sample needs at least one value")
+        numbers = [value for value, _ in ordered]
+        # A value stands for the middle of its own weight.
+        middles, total = [], 0.0
+        for _, weight in ordered:
+            middles.append(total + weight / 2)
+            total += weight
+        span = middles[-1] - middles[0]
         last = QUANTILE_COUNT - 1
-        return cls(
-            len(ordered),
-            tuple(interpolate(ordered, index / last) for index in range(QUANTILE_COUNT)),
-        )
+        points = (middles[0] + span * index / last for index in range(QUANTILE_COUNT))
+        quantiles = tuple(_look_up(middles, numbers, point) for point in points)
+        return cls(len(ordered), quantiles, total)
 
     def get_tail(self, value: float) -> float:
         """Return the share of the sample that is greater than *value*, 0 to 1."""
@@ -62,6 +81,11 @@ class Mixture:
         """Return the group that weighs most, and its sample."""
         _, group, sample = max(self.parts, key=lambda part: part[0])
         return group, sample
+
+    @property
+    def effective_size(self) -> float:
+        """Return the number of values of equal weight that would be as precise (Kish, 1965)."""
+        return 1 / sum(weight * weight / sample.weight for weight, _, sample in self.parts)
 
     def get_tail(self, value: float) -> float:
         """Return the probability of a duration greater than *value* hours."""
@@ -110,35 +134,50 @@ class SampleTable:
 
     def mix(self, step: str, groups: Sequence[Group]) -> Mixture | None:
         """Return the mixture for *groups* (fine to coarse), or None if none has a sample."""
-        found = [
-            (group, sample)
+        by_level = {
+            group[0]: (group, sample)
             for group in groups
             if (sample := self._samples.get((step, group))) is not None
+        }
+        # A part that is the whole, such as a lane with packages of one slack only, counts once.
+        found = [
+            (group, sample)
+            for level, (group, sample) in by_level.items()
+            if not _is_whole(sample, by_level.get(level.removesuffix("_slack")))
         ]
         parts: list[tuple[float, Group, Sample]] = []
         rest = 1.0
         for index, (group, sample) in enumerate(found):
             is_last = index == len(found) - 1
-            weight = rest if is_last else rest * sample.count / (sample.count + _PRIOR)
+            weight = rest if is_last else rest * sample.weight / (sample.weight + _PRIOR)
             parts.append((weight, group, sample))
             rest -= weight
         return Mixture(parts) if parts else None
+
+
+def _is_whole(part: Sample, whole: tuple[Group, Sample] | None) -> bool:
+    return whole is not None and part is not whole[1] and part.count == whole[1].count
 
 
 class SampleCollector:
     """Collects values by step and group, and summarizes them."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, Group], list[float]] = defaultdict(list)
+        self._values: dict[tuple[str, Group], list[tuple[float, float]]] = defaultdict(list)
 
-    def add(self, step: str, groups: Iterable[Group], hours: float) -> None:
+    def add(self, step: str, groups: Iterable[Group], hours: float, weight: float = 1.0) -> None:
         for group in groups:
-            self._values[step, group].append(hours)
+            self._values[step, group].append((hours, weight))
 
     def summarize(self) -> SampleTable:
         return SampleTable(
-            {key: Sample.from_values(values) for key, values in self._values.items()}
+            {key: Sample.from_weighted_values(values) for key, values in self._values.items()}
         )
+
+
+def get_weight(age_days: float) -> float:
+    """Return the weight of a value that is *age_days* older than the newest one, at most 1."""
+    return float(0.5 ** (max(0.0, age_days) / _HALF_LIFE_DAYS))
 
 
 def interpolate(ordered: Sequence[float], share: float) -> float:

@@ -48,11 +48,12 @@ class StatisticsService:
             The number of packages that they rest on. If another process stored statistics
             meanwhile, those stay.
         """
-        collector = HistoryCollector()
         observations: list[Sequence[Observation]] = []
         with self._database.read(tenant_id) as session:
             known = store.get_version(session, tenant_id)
             packages = store.list_delivered(session, tenant_id, _MAX_PACKAGES)
+            newest = packages[0].state.delivered_at if packages else None
+            collector = HistoryCollector(newest or self._now())
             for index, package in enumerate(packages):
                 events = sort_events(event_store.list_events(session, package.id))
                 collector.add(package, events)
@@ -125,7 +126,7 @@ def to_tables(stored: Iterable[store.StoredSample]) -> dict[str, SampleTable]:
     """Return stored samples as tables by kind."""
     by_kind: dict[str, dict[tuple[str, Group], Sample]] = {}
     for each in stored:
-        sample = Sample(each.count, tuple(each.quantiles))
+        sample = Sample(each.count, tuple(each.quantiles), each.weight)
         by_kind.setdefault(each.kind, {})[each.step, (each.level, each.group_key)] = sample
     return {kind: SampleTable(samples) for kind, samples in by_kind.items()}
 
@@ -134,4 +135,5 @@ def _list_samples(tables: Mapping[str, SampleTable]) -> Iterator[store.StoredSam
     for kind, table in tables.items():
         for step, (level, key), sample in table:
             quantiles = [round(value, 4) for value in sample.quantiles]
-            yield store.StoredSample(kind, step, level, key, sample.count, quantiles)
+            weight = round(sample.weight, 4)
+            yield store.StoredSample(kind, step, level, key, sample.count, quantiles, weight)

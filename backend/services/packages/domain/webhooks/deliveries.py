@@ -82,13 +82,28 @@ class WebhookService:
             rows = store.list_accounts(session, caller.tenant_id, limit, after)
             return [_to_account(row) for row in rows]
 
+    def get_account(self, caller: Caller, account_id: str) -> WebhookAccount:
+        """Return an account. Raises WebhookAccountNotFound."""
+        with self._database.read(caller.tenant_id) as session:
+            return _to_account(_find_account(session, caller, account_id))
+
+    def change_account(
+        self, caller: Caller, account_id: str, name: str | None, secret: str | None
+    ) -> WebhookAccount:
+        """Change what is not None. Raises WebhookAccountNotFound."""
+        with self._database.write(caller.tenant_id) as session:
+            account = _find_account(session, caller, account_id)
+            if name is not None:
+                account.name = name
+            if secret is not None:
+                account.secret = self._encryptor.encrypt_text(secret)
+            session.flush()
+            return _to_account(account)
+
     def delete_account(self, caller: Caller, account_id: str) -> None:
         """Delete an account and its stored webhooks. Raises WebhookAccountNotFound."""
         with self._database.write(caller.tenant_id) as session:
-            account = store.get_account(session, account_id)
-            if account is None or account.tenant_id != caller.tenant_id:
-                raise WebhookAccountNotFound
-            session.delete(account)
+            session.delete(_find_account(session, caller, account_id))
 
     def list_deliveries(
         self,
@@ -100,9 +115,7 @@ class WebhookService:
     ) -> Sequence[WebhookDelivery]:
         """Return webhooks of an account, newest first. Raises WebhookAccountNotFound."""
         with self._database.read(caller.tenant_id) as session:
-            account = store.get_account(session, account_id)
-            if account is None or account.tenant_id != caller.tenant_id:
-                raise WebhookAccountNotFound
+            account = _find_account(session, caller, account_id)
             rows = store.list_deliveries(session, account, state, limit, after)
             return [_to_delivery(row) for row in rows]
 
@@ -133,22 +146,25 @@ class WebhookService:
         """
         account = self._verify(source, account_id, headers, body)
         key = get_delivery_key(source, headers, body)
-        with self._database.write(account.tenant_id) as session:
-            delivery_id = store.add_delivery(
-                session,
-                WebhookDeliveryRow(
-                    id=new_id("whd"),
-                    tenant_id=account.tenant_id,
-                    account_id=account.id,
-                    source=source,
-                    key=key,
-                    body=body,
-                    state="received",
-                    attempts=0,
-                    repeats=0,
-                    received_at=self._now(),
-                ),
+        added: list[str | None] = []
+
+        def write(session: Session) -> None:
+            delivery = WebhookDeliveryRow(
+                id=new_id("whd"),
+                tenant_id=account.tenant_id,
+                account_id=account.id,
+                source=source,
+                key=key,
+                body=body,
+                state="received",
+                attempts=0,
+                repeats=0,
+                received_at=self._now(),
             )
+            added.append(store.add_delivery(session, delivery))
+
+        self._packages.groups.write(account.tenant_id, write)
+        delivery_id = added[-1]
         if delivery_id is None:
             self._metrics.count_webhook(source, "repeated")
             return
@@ -198,16 +214,20 @@ class WebhookService:
     def _process(self, tenant_id: str, delivery_id: str) -> None:
         """Record the events of a stored webhook in one transaction with its new state."""
         source = "unknown"
+
+        def write(session: Session) -> None:
+            nonlocal source
+            delivery = store.get_delivery(session, delivery_id, for_update=True)
+            if delivery is None or delivery.state == "done":
+                return
+            source = delivery.source
+            delivery.result = self._record(session, delivery)
+            delivery.state, delivery.error = "done", None
+            delivery.attempts += 1
+            delivery.processed_at = self._now()
+
         try:
-            with self._database.write(tenant_id) as session:
-                delivery = store.get_delivery(session, delivery_id, for_update=True)
-                if delivery is None or delivery.state == "done":
-                    return
-                source = delivery.source
-                delivery.result = self._record(session, delivery)
-                delivery.state, delivery.error = "done", None
-                delivery.attempts += 1
-                delivery.processed_at = self._now()
+            self._packages.groups.write(tenant_id, write)
         except _FAILURES as error:
             detail = _describe(error)
             with self._database.write(tenant_id) as session:
@@ -215,7 +235,8 @@ class WebhookService:
             self._metrics.count_webhook(source, "failed")
             _log.warning("webhook %s of %s could not be processed", delivery_id, source)
             return
-        self._metrics.count_webhook(source, "done")
+        if source != "unknown":
+            self._metrics.count_webhook(source, "done")
 
     def _record(self, session: Session, delivery: WebhookDeliveryRow) -> dict[str, object]:
         report = read_payload(delivery.source, delivery.body)
@@ -259,6 +280,13 @@ class WebhookService:
             else:
                 selected.append(event)
         return selected, skipped
+
+
+def _find_account(session: Session, caller: Caller, account_id: str) -> WebhookAccountRow:
+    account = store.get_account(session, account_id)
+    if account is None or account.tenant_id != caller.tenant_id:
+        raise WebhookAccountNotFound
+    return account
 
 
 def _to_account(row: WebhookAccountRow) -> WebhookAccount:

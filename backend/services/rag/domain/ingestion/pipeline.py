@@ -3,7 +3,9 @@
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import accumulate
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -86,6 +88,8 @@ class IngestionPipeline:
         self._encryptor = encryptor
         self._audit = audit
         self._metrics = metrics or RagMetrics()
+        # By blob, the paths that the running extractions read.
+        self._extracted_files: dict[str, Path] = {}
 
     def process_document(
         self, job: IngestionJob, deadline: float, cancellation: CancellationToken
@@ -162,7 +166,9 @@ class IngestionPipeline:
 
     def cancel_processes(self, job: IngestionJob) -> None:
         """Stop the extraction and the chunking of *job* if they are running."""
-        self._extractor.cancel_extraction(self._blob_storage.get_path(job.blob))
+        file = self._extracted_files.get(job.blob)
+        if file is not None:
+            self._extractor.cancel_extraction(file)
         self._chunker.cancel(job.document_id)
 
     def stop_processes(self) -> None:
@@ -172,9 +178,12 @@ class IngestionPipeline:
 
     def _extract_and_chunk(self, job: IngestionJob, progress: "_ProgressRecorder") -> str:
         """Extract the file and store its pages and chunks. Returns the document's title."""
-        file = self._blob_storage.get_path(job.blob)
-        # Attachments are decoded, so all of them are smaller than the file.
-        with self._blob_storage.receive_files(file.stat().st_size) as receiver:
+        with ExitStack() as stack:
+            file = stack.enter_context(self._open_original(job))
+            # Attachments are decoded, so all of them are smaller than the file.
+            receiver = stack.enter_context(
+                self._blob_storage.receive_files(file.stat().st_size, job.tenant_id)
+            )
             attachments = AttachmentReceiver(receiver)
             with (
                 self._metrics.time_stage("extracting"),
@@ -191,6 +200,16 @@ class IngestionPipeline:
                 )
                 span.set_attributes({"rag.pages": len(extracted.pages)})
             return self._store_extracted(job, extracted, attachments.finish(), receiver, progress)
+
+    @contextmanager
+    def _open_original(self, job: IngestionJob) -> Iterator[Path]:
+        """Yield the path of the file's content, which is in memory if the file is encrypted."""
+        with self._blob_storage.get_file(job.blob).open_clear_path() as file:
+            self._extracted_files[job.blob] = file
+            try:
+                yield file
+            finally:
+                del self._extracted_files[job.blob]
 
     def _store_extracted(
         self,

@@ -6,6 +6,7 @@ from datetime import datetime
 from time import monotonic, time
 
 from backend.chassis.database.sessions import Database
+from backend.chassis.encryption import DamagedValue
 from backend.chassis.observability.tracing import (
     AttributeValue,
     SpanKind,
@@ -147,6 +148,10 @@ class IngestionRunner:
                 )
         except ExtractionFailed as error:
             self._handle_extraction_failure(job, error, cancellation)
+        except DamagedValue:
+            detail = "The stored file or text is damaged and cannot be decrypted. Upload it again."
+            failure = ExtractionFailed("data_damaged", detail)
+            self._handle_extraction_failure(job, failure, cancellation)
         except ClaimLost:
             _log.info("claim on document %s was lost during processing", job.document_id)
         except ShutdownRequested:

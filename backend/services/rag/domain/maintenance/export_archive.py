@@ -55,7 +55,8 @@ class ArchiveWriter:
         self, document_id: str, record: Mapping[str, Any], original: IO[bytes]
     ) -> None:
         self._write_json(f"documents/{document_id}/document.json", record)
-        size = os.fstat(original.fileno()).st_size
+        size = original.seek(0, os.SEEK_END)
+        original.seek(0)
         self._tar.addfile(_build_member(f"documents/{document_id}/original", size), original)
         self.document_count += 1
 

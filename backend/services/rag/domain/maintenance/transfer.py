@@ -25,7 +25,7 @@ from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.attachments import AttachmentRow
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.collections import CollectionRow, GrantRow
-from backend.services.rag.store.documents import DocumentRow, PageRow
+from backend.services.rag.store.documents import DocumentRow
 
 _COLLECTION_FIELDS = ("id", "tenant_id", "owner_id", "name", "description", "tenant_access")
 _DOCUMENT_FIELDS = (
@@ -83,9 +83,9 @@ def export_library(
                 if row is None:  # deleted meanwhile
                     continue
                 record = _export_document(session, row)
-                path = blob_storage.get_path(row.blob)
+                blob = row.blob
             try:
-                with path.open("rb") as original:
+                with blob_storage.open_blob(blob) as original:
                     archive.write_document(document_id, record, original)
                 result.documents += 1
             except FileNotFoundError:
@@ -178,7 +178,7 @@ def _import_document(
         if document_store.document_exists(session, record["id"], collection_id, record["sha256"]):
             result.existing_documents += 1
             return
-    with blob_storage.receive_files(_MAX_FILE_BYTES) as receiver:
+    with blob_storage.receive_files(_MAX_FILE_BYTES, record["tenant_id"]) as receiver:
         with receiver.create_file() as file:
             shutil.copyfileobj(document.original, file)
             if file.sync_and_hash() != record["sha256"]:
@@ -193,12 +193,13 @@ def _import_document(
             session.add_all(
                 AttachmentRow(document_id=row.id, **each) for each in record.get("attachments", ())
             )
-            session.add_all(
-                PageRow(
-                    document_id=row.id, generation=1, **{name: page[name] for name in _PAGE_FIELDS}
-                )
+            pages = [
+                {"document_id": row.id, "generation": 1}
+                | {name: page[name] for name in _PAGE_FIELDS}
                 for page in record["text"]
-            )
+            ]
+            if pages:
+                document_store.add_pages(session, pages)
         receiver.keep_file(file.blob)
     result.documents += 1
 

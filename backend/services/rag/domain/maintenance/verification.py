@@ -4,10 +4,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import time
 
 from backend.chassis.database.sessions import Database
+from backend.chassis.encryption import DamagedValue
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.embeddings.model_registry import (
     EmbeddingModelRegistry,
@@ -84,7 +84,7 @@ class ConsistencyCheck:
         for number, (document_id, blob, sha256) in enumerate(documents, 1):
             missing.checked += 1
             try:
-                actual_sha256 = _hash_file(self._blob_storage.get_path(blob))
+                actual_sha256 = self._hash_file(blob)
             except FileNotFoundError:
                 if self._document_exists(document_id):
                     missing.inconsistent.append(document_id)
@@ -95,6 +95,14 @@ class ConsistencyCheck:
             self._report_progress("originals", number, len(documents))
         yield missing
         yield damaged
+
+    def _hash_file(self, blob: str) -> str | None:
+        """Return the SHA-256 of the content, or None if it cannot be decrypted."""
+        try:
+            with self._blob_storage.open_blob(blob) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        except DamagedValue:
+            return None
 
     def _check_orphaned_files(self) -> CheckResult:
         result = CheckResult("files without a document")
@@ -224,8 +232,3 @@ class ConsistencyCheck:
         """Return False if the document was deleted meanwhile: it is then not inconsistent."""
         with self._database.read() as session:
             return session.get(DocumentRow, document_id) is not None
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

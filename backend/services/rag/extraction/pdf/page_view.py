@@ -10,6 +10,7 @@ from PIL import Image
 from pypdfium2 import PdfiumError
 
 from backend.services.rag.extraction.content import UnreadableFile
+from backend.services.rag.extraction.pdf.documents import open_document
 from backend.services.rag.extraction.pdf.quote_boxes import find_quote_boxes
 
 _MAX_PIXELS = 12_000_000
@@ -31,7 +32,7 @@ def answer_request(file: Path, request: dict[str, Any]) -> dict[str, Any]:
     """
     password = request.get("password")
     try:
-        document = pypdfium2.PdfDocument(file, password=password)
+        document = open_document(file, password)
     except PdfiumError as error:
         code = "unreadable_document"
         if "password" in str(error).lower():

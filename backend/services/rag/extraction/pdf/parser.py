@@ -15,6 +15,7 @@ from backend.services.rag.extraction.content import (
     PageSignal,
     UnreadableFile,
 )
+from backend.services.rag.extraction.pdf.documents import open_document
 from backend.services.rag.extraction.pdf.page_text import extract_page_text
 from backend.services.rag.extraction.pdf.scans import needs_ocr, recognize_page
 
@@ -27,7 +28,7 @@ _PLACEHOLDER_TITLE = re.compile(
 def parse_pdf(file: Path, password: str = "") -> Content:
     """Return the pages of *file*, their number, and the title unless it is a placeholder."""
     try:
-        document = pypdfium2.PdfDocument(file, password=password or None)
+        document = open_document(file, password or None)
     except PdfiumError as error:
         # pdfium does not support non-ASCII passwords of the older encryption; pypdf does.
         if "password" in str(error).lower() and password.isascii():

@@ -6,14 +6,15 @@ without tokenizing any text.
 """
 
 import hashlib
+import logging
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, ForeignKey, LargeBinary, Text, delete, select
+from sqlalchemy import ColumnElement, ForeignKey, LargeBinary, String, Text, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.ai.text.compounds import find_long_words
@@ -24,9 +25,12 @@ from backend.ai.text.terms import (
     TERMS_VERSION,
     extract_terms,
 )
+from backend.chassis.data_encryption.columns import open_row
+from backend.chassis.encryption import DamagedValue
 from backend.services.rag.store.base import Base, is_old_generation
-from backend.services.rag.store.documents import DocumentRow, id_conditions
+from backend.services.rag.store.documents import DocumentRow, id_conditions, seal_rows
 
+_log = logging.getLogger(__name__)
 COUNT_BITS = 6
 CHUNK_BITS = 20
 # Higher counts hardly change a BM25 score.
@@ -64,6 +68,8 @@ class PostingsRow(Base):
     lengths: Mapped[bytes] = mapped_column(LargeBinary)
     keys: Mapped[bytes] = mapped_column(LargeBinary)
     long_words: Mapped[str] = mapped_column(Text)
+    # Data key with which the long words are encrypted.
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> Postings:
@@ -129,8 +135,8 @@ def save_postings(session: Session, postings: Postings) -> None:
             PostingsRow.generation == postings.generation,
         )
     )
-    session.add(PostingsRow(edition=TERMS_VERSION, **postings._asdict()))
-    session.flush()
+    row = {"edition": TERMS_VERSION, **postings._asdict()}
+    session.execute(insert(PostingsRow), seal_rows(session, PostingsRow, [row]))
 
 
 def delete_old_postings(
@@ -160,6 +166,7 @@ def iterate_postings(
             PostingsRow.lengths,
             PostingsRow.keys,
             PostingsRow.long_words,
+            PostingsRow.data_key_id,
         )
         .join(DocumentRow, DocumentRow.id == PostingsRow.document_id)
         .where(
@@ -171,7 +178,18 @@ def iterate_postings(
     )
     queries = [query] if document_ids is None else map(query.where, id_conditions(document_ids))
     for batch in queries:
-        yield from map(Postings._make, session.execute(batch))
+        for row in session.execute(batch):
+            yield _open_postings(session, row._mapping)
+
+
+def _open_postings(session: Session, row: Mapping[str, Any]) -> Postings:
+    try:
+        opened = open_row(session, PostingsRow, row)
+    except DamagedValue as error:
+        # Parts of compounds are then not found in this document.
+        _log.error("the long words of a document are damaged", extra={"context": str(error)})
+        opened = {**row, "long_words": ""}
+    return Postings(*(opened[name] for name in Postings._fields))
 
 
 def list_unindexed_documents(session: Session, collection_id: str) -> Sequence[tuple[str, int]]:

@@ -2,12 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 from sqlalchemy import event, text
 
 from backend.chassis.database.sessions import open_database
-from backend.services.chat.domain.webhooks.write_groups import WriteGroups
+from backend.chassis.database.write_groups import WriteGroups
 from tests.databases import create_sqlite_database
 
 COUNT = 20
@@ -99,3 +100,16 @@ def test_writes_after_a_failed_one_are_written(database):
     groups.write("t1", insert("after"))
 
     assert read_keys(database) == {"key-after"}
+
+
+def test_each_write_runs_in_the_context_of_its_caller(database):
+    groups, request, seen = WriteGroups(database), ContextVar("request"), {}
+
+    def call(number):
+        request.set(number)
+        groups.write("t1", lambda _: seen.setdefault(number, request.get()))
+
+    with ThreadPoolExecutor(COUNT) as pool:
+        list(pool.map(call, range(COUNT)))
+
+    assert seen == {number: number for number in range(COUNT)}

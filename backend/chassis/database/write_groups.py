@@ -1,13 +1,14 @@
-"""Writes of several webhooks in one transaction.
+"""Writes of several requests in one transaction.
 
-SQLite has one writer at a time, and syncs the file at each commit. The webhooks that arrive while
+SQLite has one writer at a time, and syncs the file at each commit. The requests that arrive while
 one transaction is written share the next one, so that a burst needs few commits. PostgreSQL
-writes webhooks in parallel and needs no groups.
+writes them in parallel and needs no groups.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,8 @@ Write = Callable[[Session], None]
 class _PendingWrite:
     tenant_id: str
     write: Write
+    # Of the request, such as its trace. Another thread may run the write.
+    context: Context = field(default_factory=copy_context)
     turn: threading.Event = field(default_factory=threading.Event)
     is_written: bool = False
     error: BaseException | None = None
@@ -92,7 +95,7 @@ class WriteGroups:
         for waiting in group:
             try:
                 with self._database.write(waiting.tenant_id) as session:
-                    waiting.write(session)
+                    waiting.context.run(waiting.write, session)
                 waiting.is_written = True
             except BaseException as error:  # noqa: BLE001 - raised in the thread of this write
                 waiting.error = error
@@ -103,7 +106,7 @@ class WriteGroups:
             # SQLite has no row-level security, so the transaction needs no tenant.
             with self._database.write() as session:
                 for waiting in group:
-                    waiting.write(session)
+                    waiting.context.run(waiting.write, session)
                     session.flush()
                     # The next write may change rows that this one has loaded.
                     session.expire_all()

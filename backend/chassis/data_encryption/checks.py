@@ -1,0 +1,74 @@
+"""Checks that `doctor` runs for encryption at rest."""
+
+from collections.abc import Iterator
+from stat import S_IMODE
+
+from backend.chassis.data_encryption.data_keys import find_wrapped_by
+from backend.chassis.data_encryption.reencryption import Reencryption
+from backend.chassis.data_encryption.sealed_data import (
+    SealedData,
+    find_master_key_problems,
+)
+from backend.chassis.data_encryption.settings import EncryptionSettings
+from backend.chassis.diagnostics import Finding, error, warning
+
+_ENCRYPT = "python -m backend encryption encrypt"
+
+
+def check_encryption(data: SealedData) -> Iterator[Finding]:
+    """Yield the problems of the master key, and of data that is not encrypted yet."""
+    yield from _check_key_file(data.service, data.settings)
+    database = data.database.across_tenants()
+    with database.read() as session:
+        is_used = find_wrapped_by(data.service, session) is not None
+        problems = (
+            find_master_key_problems(data.service, session.connection(), data.settings)
+            if is_used or data.settings.is_on
+            else []
+        )
+    for problem in problems:
+        yield error(
+            data.service,
+            problem,
+            f"The service {data.service} does not start, or cannot read its data.",
+            "Set the master key with which the data was encrypted. docs/operations/encryption.md "
+            "describes both settings.",
+        )
+    if data.settings.is_on and not problems:
+        yield from _check_clear_data(data)
+
+
+def _check_key_file(service: str, settings: EncryptionSettings) -> Iterator[Finding]:
+    file = settings.key_file
+    if file is None or not file.exists():
+        return
+    mode = S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        yield warning(
+            service,
+            f"The file of the master key, {file}, can be read by other users (mode {mode:o}).",
+            "They can decrypt documents and messages in copies of the data.",
+            f"chmod 600 {file}",
+        )
+
+
+def _check_clear_data(data: SealedData) -> Iterator[Finding]:
+    reencryption = Reencryption.open(data, lambda *_: None)
+    if reencryption is None:
+        return
+    counts = list(reencryption.count())
+    clear, replaced = sum(each.clear for each in counts), sum(each.replaced for each in counts)
+    if clear:
+        yield warning(
+            data.service,
+            f"{clear} rows and files of {data.service} are not encrypted.",
+            "They were stored before encryption at rest was switched on.",
+            _ENCRYPT,
+        )
+    if replaced:
+        yield warning(
+            data.service,
+            f"{replaced} rows and files of {data.service} are encrypted with replaced data keys.",
+            "The rotation of the data keys was not completed.",
+            _ENCRYPT,
+        )

@@ -1,0 +1,334 @@
+"""Data keys: one for each tenant, wrapped by the master key in a table of the service."""
+
+import json
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from backend.chassis.data_encryption.key_wrapping import KeyWrapper, create_wrappers
+from backend.chassis.data_encryption.settings import KEY_BYTES, EncryptionSettings
+from backend.chassis.database.sessions import Database
+from backend.chassis.database.types import UtcDateTime
+from backend.chassis.encryption import DamagedValue, MasterKeyError
+from backend.chassis.settings import SettingsError
+
+# Key in `Session.info`: the data keys of the service if encryption is on.
+_DATA_KEYS: Final = "data_keys"
+_CURRENT: Final = "current_data_keys"
+# An entry takes about 1 KiB.
+_MAX_CACHED: Final = 1000
+_NONCE_BYTES: Final = 12
+KEY_ID_CHARACTERS: Final = 28
+_SET_KEY = (
+    "Set ENCRYPTION_KEY_FILE or ENCRYPTION_KMS_COMMAND as it was when the data was encrypted."
+)
+
+
+class DataKey:
+    """A data key in clear. It encrypts values with AES-256-GCM (NIST SP 800-38D).
+
+    Nonces are random, so a key must encrypt less than 2³² values.
+    """
+
+    __slots__ = ("_cipher", "_key", "id", "tenant_id")
+
+    def __init__(self, key_id: str, tenant_id: str, key: bytes) -> None:
+        self.id = key_id
+        self.tenant_id = tenant_id
+        self._key = key
+        self._cipher = AESGCM(key)
+
+    def encrypt(self, content: bytes, context: str) -> bytes:
+        """Return *content* encrypted. It can only be decrypted with the same *context*."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, content, self.bind(context))
+
+    def decrypt(self, sealed: bytes, context: str) -> bytes:
+        """Return the content. Raises DamagedValue."""
+        nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return self._cipher.decrypt(nonce, content, self.bind(context))
+        except (InvalidTag, ValueError) as error:
+            raise DamagedValue(context) from error
+
+    def bind(self, context: str) -> bytes:
+        """Return the associated data of a value: tenant, data key and *context*."""
+        return json.dumps([self.tenant_id, self.id, context]).encode()
+
+    def derive(self, salt: bytes, info: bytes) -> bytes:
+        """Return a key of 32 bytes that is derived from this one (HKDF-SHA256, RFC 5869)."""
+        return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(self._key)
+
+
+class StoredKey(NamedTuple):
+    """A row of the table of data keys."""
+
+    id: str
+    tenant_id: str
+    number: int
+    wrapped_by: str
+    wrapped: str
+
+
+@cache
+def get_table(service: str) -> Table:
+    """Return the table of the data keys of *service*, as `migrations.py` creates it."""
+    return Table(
+        f"{service}_data_keys",
+        MetaData(),
+        Column("id", String(40), primary_key=True),
+        Column("tenant_id", String(64), nullable=False),
+        Column("number", Integer, nullable=False),
+        Column("wrapped_by", String(32), nullable=False),
+        Column("wrapped", Text, nullable=False),
+        Column("created_at", UtcDateTime, nullable=False),
+        UniqueConstraint("tenant_id", "number"),
+    )
+
+
+class DataKeys:
+    """Creates, finds and wraps the data keys of a service. Unwrapped ones are kept in memory.
+
+    The methods raise MasterKeyError if the master key is missing or its KMS command fails.
+
+    Args:
+        service: name of the service.
+        wrappers: master keys; the first one wraps new data keys.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        wrappers: Sequence[KeyWrapper],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._service = service
+        self.table = get_table(service)
+        self._wrappers = {wrapper.label: wrapper for wrapper in reversed(wrappers)}
+        self._wrapper = wrappers[0]
+        self._now = now
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, DataKey] = OrderedDict()
+
+    def get_key(self, session: Session, key_id: str) -> DataKey:
+        """Return the data key *key_id*. Raises DamagedValue if it does not exist."""
+        with self._lock:
+            if key_id in self._cache:
+                self._cache.move_to_end(key_id)
+                return self._cache[key_id]
+        row = self._find(session, self._select().where(self.table.c.id == key_id))
+        if row is None:
+            raise DamagedValue(f"data key {key_id}")
+        return self._unwrap(row)
+
+    def get_current_key(self, session: Session, tenant_id: str) -> DataKey:
+        """Return the key that encrypts new values of the tenant. It is created if needed.
+
+        The key is not deleted before the transaction of *session* ends.
+        """
+        current: dict[str, DataKey] = session.info.setdefault(_CURRENT, {})
+        if tenant_id not in current:
+            row = self._find_last(session, tenant_id) or self._add(session, tenant_id, 1)
+            current[tenant_id] = self._unwrap(row)
+        return current[tenant_id]
+
+    def get_first_key(self, session: Session, tenant_id: str) -> DataKey | None:
+        """Return the tenant's oldest data key, or None if it has none."""
+        query = self._select().where(self.table.c.tenant_id == tenant_id)
+        row = self._find(session, query.order_by(self.table.c.number).limit(1))
+        return None if row is None else self._unwrap(row)
+
+    def add_key(self, session: Session, tenant_id: str) -> None:
+        """Create a data key of the tenant, which replaces its current one for new values."""
+        last = self._find_last(session, tenant_id)
+        self._add(session, tenant_id, 1 if last is None else last.number + 1)
+
+    def list_tenants(self, session: Session) -> Sequence[str]:
+        query = select(self.table.c.tenant_id).distinct().order_by(self.table.c.tenant_id)
+        return session.scalars(query).all()
+
+    def select_replaced_ids(self) -> Select[tuple[str]]:
+        """Return a query of the ids of data keys that have been replaced by newer ones."""
+        newer = self.table.alias()
+        return select(self.table.c.id).where(
+            select(newer.c.id)
+            .where(newer.c.tenant_id == self.table.c.tenant_id)
+            .where(newer.c.number > self.table.c.number)
+            .exists()
+        )
+
+    def list_wrapped_otherwise(self, session: Session) -> Sequence[StoredKey]:
+        """Return the data keys that the current master key has not wrapped."""
+        query = self._select().where(self.table.c.wrapped_by != self._wrapper.label)
+        return [StoredKey(*row) for row in session.execute(query)]
+
+    def list_all(self, session: Session) -> Sequence[StoredKey]:
+        return [StoredKey(*row) for row in session.execute(self._select())]
+
+    def rewrap(self, session: Session, row: StoredKey) -> None:
+        """Wrap a data key with the current master key. Values that it encrypts do not change."""
+        key = self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
+        wrapped = self._wrapper.wrap(key, _bind(row.tenant_id, row.id))
+        session.execute(
+            update(self.table)
+            .where(self.table.c.id == row.id, self.table.c.wrapped == row.wrapped)
+            .values(wrapped=wrapped, wrapped_by=self._wrapper.label)
+        )
+
+    def delete_all(self, session: Session) -> None:
+        """Delete all data keys. No value may be encrypted with them any more."""
+        session.execute(delete(self.table))
+        with self._lock:
+            self._cache.clear()
+
+    def check_master_keys(self, session: Session) -> None:
+        """Unwrap a data key of each master key that has wrapped some. Raises MasterKeyError."""
+        labels = session.execute(
+            select(self.table.c.wrapped_by, func.min(self.table.c.id)).group_by(
+                self.table.c.wrapped_by
+            )
+        ).all()
+        for _, key_id in labels:
+            row = self._find(session, self._select().where(self.table.c.id == key_id))
+            if row is not None:
+                self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
+        if not labels:
+            probe = os.urandom(KEY_BYTES)
+            context = _bind("", "probe")
+            if self._wrapper.unwrap(self._wrapper.wrap(probe, context), context) != probe:
+                raise MasterKeyError("ENCRYPTION_KMS_COMMAND: unwrap does not reverse wrap.")
+
+    def _get_wrapper(self, row: StoredKey) -> KeyWrapper:
+        wrapper = self._wrappers.get(row.wrapped_by)
+        if wrapper is None:
+            raise MasterKeyError(describe_missing_master_key(self._service, row.wrapped_by))
+        return wrapper
+
+    def _unwrap(self, row: StoredKey) -> DataKey:
+        with self._lock:
+            if row.id in self._cache:
+                return self._cache[row.id]
+        key = self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
+        data_key = DataKey(row.id, row.tenant_id, key)
+        with self._lock:
+            self._cache[row.id] = data_key
+            if len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        return data_key
+
+    def _add(self, session: Session, tenant_id: str, number: int) -> StoredKey:
+        key_id = f"key_{secrets.token_hex((KEY_ID_CHARACTERS - 4) // 2)}"
+        values = {
+            "id": key_id,
+            "tenant_id": tenant_id,
+            "number": number,
+            "wrapped_by": self._wrapper.label,
+            "wrapped": self._wrapper.wrap(os.urandom(KEY_BYTES), _bind(tenant_id, key_id)),
+            "created_at": self._now(),
+        }
+        # Imported here: most processes create no keys.
+        if session.get_bind().dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import insert
+        else:
+            from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+        # Another transaction may have created the same key since.
+        session.connection().execute(insert(self.table).values(values).on_conflict_do_nothing())
+        row = self._find_last(session, tenant_id)
+        if row is None:
+            raise DamagedValue(f"data key of tenant {tenant_id}")
+        return row
+
+    def _find_last(self, session: Session, tenant_id: str) -> StoredKey | None:
+        query = self._select().where(self.table.c.tenant_id == tenant_id)
+        query = query.order_by(self.table.c.number.desc()).limit(1)
+        return self._find(session, query.with_for_update(read=True, key_share=True))
+
+    def _select(self) -> Select[Any]:
+        columns = self.table.c
+        return select(
+            columns.id, columns.tenant_id, columns.number, columns.wrapped_by, columns.wrapped
+        )
+
+    def _find(self, session: Session, query: Select[Any]) -> StoredKey | None:
+        # The connection, not the session: this is called while the session loads or flushes rows.
+        row = session.connection().execute(query).first()
+        return None if row is None else StoredKey(*row)
+
+
+def open_data_keys(
+    service: str, database: Database, settings: EncryptionSettings
+) -> DataKeys | None:
+    """Return the data keys of *service*, or None if encryption is off.
+
+    Sessions of *database* encrypt and decrypt with them from then on.
+
+    Raises:
+        SettingsError: the master key is missing or wrong, or the KMS command failed.
+    """
+    all_tenants = database.across_tenants()
+    if not settings.is_on:
+        with all_tenants.read() as session:
+            label = find_wrapped_by(service, session)
+        if label is not None:
+            raise SettingsError(describe_missing_master_key(service, label))
+        return None
+    keys = DataKeys(service, create_wrappers(settings))
+    with all_tenants.read() as session:
+        try:
+            keys.check_master_keys(session)
+        except MasterKeyError as error:
+            raise SettingsError(str(error)) from error
+    database.share_with_sessions(_DATA_KEYS, keys)
+    return keys
+
+
+def get_data_keys(session: Session) -> DataKeys | None:
+    """Return the data keys of the session's database, or None if encryption is off."""
+    keys: DataKeys | None = session.info.get(_DATA_KEYS)
+    return keys
+
+
+def find_wrapped_by(service: str, session: Session) -> str | None:
+    """Return the label of a master key that has wrapped data keys, or None without any."""
+    label: str | None = session.scalar(select(get_table(service).c.wrapped_by).limit(1))
+    return label
+
+
+def describe_missing_master_key(service: str, label: str) -> str:
+    """Return a sentence for data that was encrypted with a master key that is not set."""
+    if label.startswith("file:"):
+        key_id = label.partition(":")[2]
+        return (
+            f"Data of {service} is encrypted with the master key {key_id}, which is not in "
+            f"ENCRYPTION_KEY_FILE. {_SET_KEY}"
+        )
+    return f"Data of {service} is encrypted through a KMS command, which is not set. {_SET_KEY}"
+
+
+def _bind(tenant_id: str, key_id: str) -> bytes:
+    return json.dumps([tenant_id, key_id]).encode()
