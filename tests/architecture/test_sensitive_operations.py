@@ -76,6 +76,8 @@ OPEN_TO_API_KEYS = {
         "POST /inbound/<inbound_id>/replay",
         "POST /message",
         "POST /templates/sync",
+        "POST /v1/audio/speech",
+        "POST /v1/audio/transcriptions",
         "PUT /conversations/<conversation_id>/messages/<message_id>/reactions/<emoji>",
         "PUT /conversations/<conversation_id>/read",
         "PUT /retention",

@@ -73,6 +73,9 @@ EXPECTED_ERRORS = {
     "POST /chat/inbound/{inbound_id}/replay": 404,
     # The account of the example does not exist.
     "POST /chat/templates/sync": 404,
+    # VOICE_STT and VOICE_TTS are off.
+    "POST /v1/audio/speech": 404,
+    "POST /v1/audio/transcriptions": 404,
     # The signature of the example is not valid.
     "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,

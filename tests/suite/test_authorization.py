@@ -353,6 +353,9 @@ CHAT_ROUTES = {
     ),
     "chat DELETE /hooks/<hook_id>": RouteCase(204, resource=Stage.chat_hook, visible_to=_TEAM),
     "chat GET /templates": RouteCase(200),
+    # VOICE_STT and VOICE_TTS are off.
+    "chat POST /v1/audio/speech": RouteCase(404, json={"model": "tts-1", "input": "Hello"}),
+    "chat POST /v1/audio/transcriptions": RouteCase(404),
     "chat POST /templates/sync": RouteCase(404, json={"account_id": "acc_unknown"}),
     "chat GET /deliveries": RouteCase(200),
     "chat GET /media/<token>": RouteCase(404, path={"token": "att_1.1800000000.signature"}),

@@ -1,7 +1,11 @@
 """Errors in the format of OpenAI's API, converted from problem documents."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel
 
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -10,8 +14,32 @@ _ERROR_TYPES = {
 }
 
 
+class OpenAIErrorDetail(BaseModel):
+    """An error in OpenAI's format."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    error: OpenAIErrorDetail
+
+
+def convert_problem_to_openai_error(response: Response) -> Response:
+    """Convert problem documents of any origin to errors in OpenAI's format.
+
+    For `after_app_request`. Responses of other paths stay as they are.
+    """
+    if is_openai_path(request.path) and response.mimetype == "application/problem+json":
+        response.set_data(json.dumps(to_openai_error(response.get_json())))
+        response.content_type = "application/json"
+    return response
+
+
 def is_openai_path(path: str) -> bool:
-    """Return True if *path* of the agent service belongs to its OpenAI-compatible API."""
+    """Return True if *path* of a service belongs to its OpenAI-compatible API."""
     return path == "/v1" or path.startswith("/v1/")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 # The module of each command, imported only for that command. It has `main(arguments) -> int`.
 _COMMANDS = {
     "check-payloads": "backend.services.chat.jobs.check_payloads",
+    "fetch-model": "backend.services.chat.jobs.fetch_model",
     "normalise": "backend.services.chat.jobs.normalise",
 }
 

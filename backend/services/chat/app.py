@@ -44,10 +44,13 @@ from backend.services.chat.domain.visitors.sessions import VisitorSessions
 from backend.services.chat.domain.visitors.streams import VisitorStreams
 from backend.services.chat.domain.visitors.tokens import VisitorTokens
 from backend.services.chat.domain.visitors.widget_files import WidgetFiles
+from backend.services.chat.domain.voice.calls import CallService
+from backend.services.chat.domain.voice.speech import SpeechService
 from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.job_loop import check_worker
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.routes.accounts import accounts
+from backend.services.chat.routes.audio import audio
 from backend.services.chat.routes.contacts import contacts
 from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
@@ -130,6 +133,7 @@ def create_app(
             message_log,
             now,
         ),
+        CallService(database.across_tenants(), message_log, components.board),
         ContactService(database, now),
         ConversationService(database, message_log, now),
         delivery_service,
@@ -139,6 +143,7 @@ def create_app(
         MessageService(database, message_log, now),
         RetentionService(database, audit, now),
         SearchService(database),
+        SpeechService(components.transcriber, components.synthesizer),
         StatsService(database, now),
         TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
         UserStatsService(database, now),
@@ -174,6 +179,7 @@ def create_app(
         templates,
         media,
         webhooks,
+        audio,
         visitors,
         widget,
     ):

@@ -231,6 +231,59 @@ class InvalidContent(ServiceError):
         return self._errors
 
 
+class SpeechOff(ServiceError):
+    """The operator has not configured an engine for this."""
+
+    status = 404
+    code = "speech_off"
+    title = "Speech is off"
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(f"This server has no engine for it. Its operator can set {variable}.")
+
+
+class SpeechUnavailable(ServiceError):
+    """The engine is busy, not installed, or does not respond."""
+
+    status = 503
+    code = "speech_unavailable"
+    title = "Speech engine is unavailable"
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "10"}
+
+
+class SpeechEngineFailed(ServiceError):
+    """The engine refused the request or returned no result."""
+
+    status = 502
+    code = "speech_failed"
+    title = "Speech engine failed"
+
+
+class RecordingUnreadable(ServiceError):
+    """The file is no audio, damaged, or in a format that is not supported."""
+
+    status = 400
+    code = "recording_unreadable"
+    title = "Recording is unreadable"
+
+
+class RecordingTooLong(ServiceError):
+    """The recording has more bytes or seconds than the limit."""
+
+    status = 413
+    code = "recording_too_long"
+    title = "Recording is too long"
+
+
+class SpeechNotSupported(InvalidContent):
+    """The engine does not support a format, voice or language."""
+
+    code = "not_supported"
+    title = "Not supported"
+
+
 class EmptyFile(ServiceError):
     """An uploaded file has no content."""
 

@@ -41,6 +41,8 @@ STATE_ORDER: Final[Mapping[str, int]] = MappingProxyType(
 
 AGENT_ACTOR: Final = "agent"
 SYSTEM_ACTOR: Final = "system"
+SPEECH_SOURCE: Final = "speech"
+"""Source of messages that repeat an answer of the agent as speech."""
 
 
 def user_actor(user_id: str) -> str:

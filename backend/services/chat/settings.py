@@ -1,10 +1,11 @@
 """Settings of the chat service and its worker, read from the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from backend.ai.speech.settings import SpeechSettings
 from backend.chassis.catalog import get_service
 from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
@@ -21,6 +22,7 @@ class Settings:
             them; without one, only public addresses are called.
         encryption: the master key of encryption at rest.
         metrics_tenants: number of tenants with metrics of their own.
+        speech: engines of voice messages, calls and `/v1/audio`.
         mongodb_variables: names of MongoDB variables that are set. They have no effect.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     response_cache_lifetime: timedelta
     mongodb_variables: tuple[str, ...]
     metrics_tenants: int = 20
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
     encryption: EncryptionSettings = NO_ENCRYPTION
 
     @classmethod
@@ -67,6 +70,7 @@ class Settings:
             ),
             encryption=EncryptionSettings.from_env(env),
             metrics_tenants=env.number("CHAT_METRICS_TENANTS", 20, min_value=0),
+            speech=SpeechSettings.from_env(env, common.data_dir),
         )
 
     @property

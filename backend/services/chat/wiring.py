@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from backend.ai.speech.engines import Synthesizer, Transcriber
 from backend.chassis.catalog import get_service
 from backend.chassis.data_encryption.columns import SealedColumns, SearchWords, open_encryption
 from backend.chassis.data_encryption.files import FileEncryption, FileKeys
@@ -27,6 +28,7 @@ from backend.services.chat.clients.media_downloads import MediaDownloader
 from backend.services.chat.clients.metrics import ChatMetrics
 from backend.services.chat.clients.provider_http import ProviderHttp
 from backend.services.chat.clients.shared_state import open_shared_state
+from backend.services.chat.clients.speech_engines import create_synthesizer, create_transcriber
 from backend.services.chat.clients.teams import TeamsClient
 from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.accounts import CheckResult
@@ -43,6 +45,7 @@ from backend.services.chat.domain.media.links import MediaLinks
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.retention import RetentionDeletion
 from backend.services.chat.domain.search_words import index_words
+from backend.services.chat.domain.voice.jobs import VoiceJobs
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
 from backend.services.chat.domain.webhooks.verification import WebhookVerifier, open_secrets
@@ -54,6 +57,7 @@ from backend.services.chat.jobs.ended_sessions import EndedSessionsJob
 from backend.services.chat.jobs.job_loop import Job
 from backend.services.chat.jobs.media import MediaDownloadJob
 from backend.services.chat.jobs.retention import RetentionJob
+from backend.services.chat.jobs.voice import VoiceJob
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import KIND, AttachmentFiles
 from backend.services.chat.store.sealed_columns import create_sealed_columns
@@ -91,6 +95,8 @@ class ChatComponents:
     http: ProviderHttp
     webhooks: WebhookReceiver
     downloads: AttachmentDownloads
+    transcriber: Transcriber | None
+    synthesizer: Synthesizer | None
     media_links: MediaLinks
     now: Callable[[], datetime]
 
@@ -126,8 +132,19 @@ class ChatComponents:
             open_shared_state(settings.common.redis_url),
             MemoryLifetimes(settings.session_lifetime, settings.response_cache_lifetime),
         )
+        transcriber = create_transcriber(settings.speech)
+        synthesizer = create_synthesizer(settings.speech)
         answers = AnswerService(
-            all_tenants, message_log, agent, rights, signals, metrics, memory, now
+            all_tenants,
+            message_log,
+            agent,
+            rights,
+            signals,
+            metrics,
+            memory,
+            now,
+            transcribes=transcriber is not None,
+            synthesizer=synthesizer,
         )
         encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
         http = ProviderHttp(settings.private_hosts)
@@ -165,7 +182,10 @@ class ChatComponents:
                 partial(open_secrets, encryptor),
                 message_log,
                 now,
+                transcribes=transcriber is not None,
             ),
+            transcriber=transcriber,
+            synthesizer=synthesizer,
             now=now,
         )
 
@@ -190,6 +210,7 @@ class ChatComponents:
         return (
             AnsweringJob(self.answers),
             MediaDownloadJob(self.downloads, self.now),
+            VoiceJob(self._create_voice_jobs(every_tenant)),
             WebhookCleanup(self.database, self.now),
             DailyStatsJob(self.database, self.now),
             EndedSessionsJob(EndedSessions(every_tenant, self.agent), self.now),
@@ -203,6 +224,17 @@ class ChatComponents:
                 self.now,
             ),
             *create_delivery_jobs(every_tenant, self.open_delivery_engine, self.now),
+        )
+
+    def _create_voice_jobs(self, every_tenant: Database) -> VoiceJobs:
+        return VoiceJobs(
+            every_tenant,
+            self.files,
+            self.message_log,
+            self.transcriber,
+            self.synthesizer,
+            self.settings.speech.max_seconds,
+            self.now,
         )
 
     def open_delivery_engine(self) -> "DeliveryEngine":

@@ -9,11 +9,15 @@ from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openai_errors import is_openai_path, to_openai_error
+from backend.chassis.web.openai_errors import (
+    OpenAIError,
+    convert_problem_to_openai_error,
+    to_openai_error,
+)
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.sse import HEARTBEAT
 from backend.security import Permission, require_permission, validate_input
@@ -48,6 +52,7 @@ from backend.services.agent.routes.stream_responses import (
 )
 
 bp = Blueprint("openai", __name__, url_prefix="/v1")
+bp.after_app_request(convert_problem_to_openai_error)
 
 _DONE: Final = b"data: [DONE]\n\n"
 _FIRST_EVENT_TIMEOUT_SECONDS: Final = 10.0
@@ -63,19 +68,6 @@ class ChatCompletionResponse(BaseModel):
     created: int
     model: str
     choices: Sequence[dict[str, Any]]
-
-
-class OpenAIErrorDetail(BaseModel):
-    """An error in OpenAI's format."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class OpenAIError(BaseModel):
-    error: OpenAIErrorDetail
 
 
 class OpenAIModel(BaseModel):
@@ -158,15 +150,6 @@ def create_chat_completion(body: ChatRequest) -> Response:
     return create_stream_response(
         completion.events, _stream_chunks(completion, first, body.includes_usage)
     )
-
-
-@bp.after_app_request
-def convert_problem_to_openai_error(response: Response) -> Response:
-    """Convert problem documents of any origin to errors in OpenAI's format."""
-    if is_openai_path(request.path) and response.mimetype == "application/problem+json":
-        response.set_data(json.dumps(to_openai_error(response.get_json())))
-        response.content_type = "application/json"
-    return response
 
 
 def _read_first_event(events: StreamEvents) -> list[StreamEvent]:

@@ -69,7 +69,9 @@ class TelegramClient:
     def _send_file(self, job: SendJob, media: MediaFile) -> ProviderResponse:
         if job.load_file is None:
             raise FileUnavailable("The file cannot be read.")
-        method, name = _FILE_METHODS[media.type]
+        # The method for music accepts neither Ogg nor Opus.
+        is_voice = media.type == "audio" and media.mime == "audio/ogg"
+        method, name = ("sendVoice", "voice") if is_voice else _FILE_METHODS[media.type]
         fields: dict[str, Any] = {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in _build_chat(job).items()

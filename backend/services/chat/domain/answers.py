@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, Final
 
+from backend.ai.speech.engines import Synthesizer
 from backend.chassis.background import PeriodicTask
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.http import UpstreamError
@@ -31,8 +32,9 @@ from backend.services.chat.domain.answer_rights import AccountKeyMissing, Answer
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_request_text
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
-from backend.services.chat.model import AGENT_ACTOR
-from backend.services.chat.store import accounts, messages
+from backend.services.chat.domain.voice.queue import queue_speech
+from backend.services.chat.model import AGENT_ACTOR, SPEECH_SOURCE
+from backend.services.chat.store import accounts, messages, voice_jobs
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.tables import Conversation, Message
 from backend.services.chat.store.work import announce_work
@@ -102,6 +104,8 @@ class AnswerService:
 
     Args:
         database: sees the rows of all tenants.
+        transcribes: True if answers wait for the transcription of recordings.
+        synthesizer: used for accounts that want answers as speech too; None for text only.
     """
 
     def __init__(
@@ -114,7 +118,12 @@ class AnswerService:
         metrics: ChatMetrics,
         memory: AnswerMemory,
         now: Callable[[], datetime],
+        *,
+        transcribes: bool = False,
+        synthesizer: Synthesizer | None = None,
     ) -> None:
+        self._transcribes = transcribes
+        self._synthesizer = synthesizer
         self._memory = memory
         self._database = database
         self._message_log = message_log
@@ -294,9 +303,14 @@ class AnswerService:
         return True
 
     def _waits_for_media(self, session: Session, rows: Sequence[Message]) -> bool:
-        """Return whether files of *rows* are downloaded, and have been for a short time only."""
+        """Return whether files of *rows* are downloaded, for a short time only, or transcribed.
+
+        The attempts of a transcription are limited, so it ends.
+        """
         ids = [row.id for row in rows]
-        return messages.has_pending_attachments(session, ids, self._now() - _MAX_MEDIA_WAIT)
+        if messages.has_pending_attachments(session, ids, self._now() - _MAX_MEDIA_WAIT):
+            return True
+        return self._transcribes and voice_jobs.has_open_transcriptions(session, ids)
 
     def _load_history(
         self,
@@ -320,7 +334,10 @@ class AnswerService:
                 get_request_text(row.content),
             )
             for row in rows
-            if row.seq > after and row.id not in folded_ids and row.deleted_at is None
+            if row.seq > after
+            and row.id not in folded_ids
+            and row.deleted_at is None
+            and row.source != SPEECH_SOURCE
         ]
         return [message for message in history if message.text.strip()][-HISTORY_MESSAGES:]
 
@@ -482,7 +499,7 @@ class AnswerService:
                 # are not answered yet.
                 "details": {**details, "agent_seq": conversation.last_seq + 1},
             }
-            self._message_log.add_message(
+            message, _ = self._message_log.add_message(
                 session,
                 conversation,
                 NewMessage(
@@ -499,6 +516,14 @@ class AnswerService:
                     },
                 ),
                 **columns,
+            )
+            self._queue_speech(session, conversation, message)
+
+    def _queue_speech(self, session: Session, conversation: Conversation, message: Message) -> None:
+        account = accounts.get_account(session, conversation.account_id)
+        if self._synthesizer is not None and account is not None:
+            queue_speech(
+                session, conversation, message, account.settings, self._synthesizer, self._now()
             )
 
     def _release_interrupted(self, plan: AnswerPlan, holder: str) -> None:

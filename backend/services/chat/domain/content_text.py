@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_TEXT_MEMBERS = ("text", "title", "name", "address", "emoji", "command", "url", "what")
+_TEXT_MEMBERS = (
+    "text",
+    "transcript",
+    "title",
+    "name",
+    "address",
+    "emoji",
+    "command",
+    "url",
+    "what",
+)
 
 
 def get_text(content: Mapping[str, Any]) -> str:
@@ -13,6 +23,8 @@ def get_text(content: Mapping[str, Any]) -> str:
 
 def get_request_text(content: Mapping[str, Any]) -> str:
     """Return what a message of this content says to the agent."""
+    if content.get("type") == "audio" and content.get("transcript"):
+        return "\n".join(filter(None, (str(content.get("text") or ""), content["transcript"])))
     match content.get("type"):
         case "text":
             return str(content.get("text", ""))
@@ -34,7 +46,7 @@ def get_request_text(content: Mapping[str, Any]) -> str:
         case "image" | "audio" | "video" | "file" | "sticker" as kind:
             attachments = content.get("attachments") or []
             names = [str(item.get("name") or item.get("mime") or kind) for item in attachments]
-            caption = str(content.get("text") or content.get("transcript") or "")
+            caption = str(content.get("text") or "")
             return "\n".join([f"[{kind}: {', '.join(names) or kind}]", caption]).strip()
     return get_text(content)
 

@@ -17,8 +17,12 @@ DELIVERY_LIFETIME: Final = timedelta(hours=24)
 
 
 def is_delivered(conversation: Conversation) -> bool:
-    """Return whether messages of *conversation* are sent to a provider. Web chat is read here."""
-    return conversation.channel != "web"
+    """Return whether messages of *conversation* are sent to a provider.
+
+    Web chat is read here, and the answers of a call are said in the responses to its webhooks.
+    """
+    is_call = conversation.channel == "twilio" and conversation.key.startswith("call:")
+    return conversation.channel != "web" and not is_call
 
 
 def queue_delivery(

@@ -23,7 +23,7 @@ from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.model import SYSTEM_ACTOR, moves_forward
 from backend.services.chat.store import conversations as store
-from backend.services.chat.store import messages
+from backend.services.chat.store import messages, voice_jobs
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.daily_stats import mark_conversations, mark_days
 from backend.services.chat.store.ended_sessions import end_sessions
@@ -174,6 +174,9 @@ class MessageLog:
         at: datetime | None = None,
     ) -> bool:
         """Replace the content. Returns False if it is the same, or the message is deleted."""
+        if "transcript" in message.content and content.get("type") == "audio":
+            # A new caption does not change the recording.
+            content = {**content, "transcript": message.content["transcript"]}
         if message.deleted_at is not None or message.content == content:
             return False
         now = self._now()
@@ -203,6 +206,7 @@ class MessageLog:
         message.steps = []
         message.deleted_at = self._now()
         messages.delete_revisions(session, message.id)
+        voice_jobs.delete_jobs(session, message.id)
         self._change(session, conversation, message)
         self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
         return True
@@ -236,6 +240,32 @@ class MessageLog:
         """Let the readers of a conversation read a message again: one of its files has changed."""
         self._change(session, conversation, message)
         call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
+    def set_transcript(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        attachment_id: str,
+        text: str,
+    ) -> None:
+        """Set the text of a recording, and add it to the search index.
+
+        The content has the text of each recording, and that of all of them as `transcript`. It is
+        in no other column, because encryption at rest covers the content.
+        """
+        files = [
+            {**file, "spoken_text": text} if file.get("id") == attachment_id else file
+            for file in message.content.get("attachments") or ()
+        ]
+        texts = [file["spoken_text"] for file in files if file.get("spoken_text")]
+        message.content = {
+            **message.content,
+            "attachments": files,
+            "transcript": "\n".join(texts),
+        }
+        message.words = index_words(get_text(message.content))
+        self.announce_attachment(session, conversation, message)
 
     def set_state(
         self,

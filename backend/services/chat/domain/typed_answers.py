@@ -10,11 +10,21 @@ from backend.services.chat.store.messages import find_last_outbound
 
 
 def resolve_typed_answer(
-    session: Session, conversation_id: str, content: Mapping[str, Any], now: datetime
+    session: Session,
+    conversation_id: str,
+    content: Mapping[str, Any],
+    now: datetime,
+    *,
+    is_call: bool = False,
 ) -> Mapping[str, Any]:
-    """Return *content*, or the option of the last outbound message that its text names."""
+    """Return *content*, or the option of the last outbound message that its text names.
+
+    Args:
+        is_call: the digits that a caller types are a choice already, which names a number.
+    """
     text = content.get("text")
-    if content.get("type") != "text" or not isinstance(text, str):
+    is_typed = content.get("type") == "text" or (is_call and content.get("type") == "choice")
+    if not is_typed or not isinstance(text, str):
         return content
     asked = find_last_outbound(session, conversation_id)
     if asked is None or asked[0].get("type") != "choice":

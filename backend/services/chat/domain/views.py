@@ -7,7 +7,8 @@ from typing import Any
 
 from backend.chassis.database.sessions import Session
 from backend.services.chat.store import messages as store
-from backend.services.chat.store.tables import Attachment, Message, Participant
+from backend.services.chat.store.tables import Attachment, Message, Participant, VoiceJob
+from backend.services.chat.store.voice_jobs import list_transcriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,29 @@ class ReactionView:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptionView:
+    """The text of a recording. `error` is the reason if it failed, or of the last attempt."""
+
+    state: str
+    text: str
+    language: str
+    seconds: float | None
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class AttachmentView:
-    """A file of a message. It can be downloaded once it is stored."""
+    """A file of a message. It can be downloaded once it is stored.
+
+    `transcription` is None for a file that is not transcribed.
+    """
 
     id: str
     name: str
     mime: str
     size_bytes: int | None
     state: str
+    transcription: TranscriptionView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +163,15 @@ def load_message_views(session: Session, rows: Sequence[Message]) -> list[Messag
     ids = [row.id for row in rows]
     reactions = store.list_reactions(session, ids) if ids else {}
     attachments = store.list_attachments(session, ids) if ids else {}
+    transcriptions = list_transcriptions(session, list(attachments)) if attachments else {}
     return [
         to_message_view(
             row,
             [ReactionView(item.actor, item.emoji) for item in reactions.get(row.id, ())],
-            [_to_attachment_view(item) for item in attachments.get(row.id, ())],
+            [
+                _to_attachment_view(item, transcriptions.get(item.id), row.content)
+                for item in attachments.get(row.id, ())
+            ],
         )
         for row in rows
     ]
@@ -194,5 +214,19 @@ def to_participant_view(row: Participant) -> ParticipantView:
     return ParticipantView(row.actor, row.read_seq, row.joined_at)
 
 
-def _to_attachment_view(row: Attachment) -> AttachmentView:
-    return AttachmentView(row.id, row.name, row.mime, row.size_bytes, row.state)
+def _to_attachment_view(
+    row: Attachment, job: VoiceJob | None, content: Mapping[str, Any]
+) -> AttachmentView:
+    transcription = None
+    if job is not None:
+        text = _get_spoken_text(content, row.id) if job.state == "done" else ""
+        transcription = TranscriptionView(job.state, text, job.language, job.seconds, job.error)
+    return AttachmentView(row.id, row.name, row.mime, row.size_bytes, row.state, transcription)
+
+
+def _get_spoken_text(content: Mapping[str, Any], attachment_id: str) -> str:
+    """Return the transcript of a recording; of all recordings after an edit of the message."""
+    for file in content.get("attachments") or ():
+        if file.get("id") == attachment_id and file.get("spoken_text"):
+            return str(file["spoken_text"])
+    return str(content.get("transcript") or "")

@@ -11,7 +11,7 @@ from backend.chassis.database.row_security import protect_rows
 from backend.chassis.database.types import UtcDateTime
 
 revision = "0032"
-down_revision = "0020"
+down_revision = "0031"
 
 _TENANT_INDEX = "ix_chat_conversations_tenant"
 _LISTED = ["tenant_id", "updated_at", "id", "status", "mode", "channel", "account_id"]

@@ -31,6 +31,9 @@ class _CommonSettings(Input):
     collection: ShortText | None = None
     cache_answers: bool | None = None
     human_agent: bool | None = None
+    answer_with_speech: bool | None = None
+    voice_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")] | None = None
+    voice_greeting: Annotated[str, Field(max_length=1000)] | None = None
     on_busy: Literal["wait", "interrupt"] | None = None
     group_messages: Literal["all", "mentioned"] | None = None
     messages_per_second: Annotated[int, Field(ge=1, le=10_000)] | None = None

@@ -48,7 +48,8 @@ class AccountCreate(Input):
 
     `settings` depend on the channel too, such as `phone_number_id`. All accounts have `persona`,
     `collection`, `cache_answers`, `human_agent`, `on_busy` (`wait` or `interrupt`),
-    `group_messages` (`all` or `mentioned`), `messages_per_second`, `limits` and `media_hosts`.
+    `group_messages` (`all` or `mentioned`), `messages_per_second`, `limits`, `media_hosts` and
+    `answer_with_speech`. Calls use `voice_language`, such as `en-US`, and `voice_greeting`.
 
     `agent_key` is the key of a service account with `agent:query` and `rag:read`: the agent answers
     with its permissions.

@@ -208,14 +208,32 @@ class ReactionResponse(BaseModel):
     emoji: str
 
 
+class TranscriptionResponse(BaseModel):
+    """The text of a recording. `state` is pending, running, done or failed.
+
+    `seconds` is the length of the recording. `error` is the reason of a failure with `code` and
+    `detail`; while the state is pending, that of the last attempt.
+    """
+
+    state: Literal["pending", "running", "done", "failed"]
+    text: str
+    language: str
+    seconds: float | None
+    error: Mapping[str, Any] | None
+
+
 class AttachmentResponse(BaseModel):
-    """A file of a message. `state` is pending, stored, failed or expired."""
+    """A file of a message. `state` is pending, stored, failed or expired.
+
+    `transcription` is null for a file that is no recording of a contact.
+    """
 
     id: str
     name: str
     mime: str
     size_bytes: int | None
     state: str
+    transcription: TranscriptionResponse | None
 
 
 class UploadResponse(BaseModel):

@@ -7,7 +7,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with_stream
+from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import public
+from backend.services.chat.domain.voice.calls import MAX_WAIT_SECONDS, CallService
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.requests import (
     MAX_BODY_BYTES,
@@ -39,7 +41,10 @@ def confirm_webhook(channel: str, account: str) -> Response:
 )
 @request_example(channel="whatsapp", account="acc_01a22900749f7e0f26155c57fe78")
 def receive_webhook(channel: str, account: str) -> Response:
-    """Store a webhook. Status 200 means that it is stored."""
+    """Store a webhook. Status 200 means that it is stored.
+
+    The response to a call says the answer of the agent, or lets the caller wait for it.
+    """
     receiver = use(WebhookReceiver)
     received = WebhookRequest(
         method=request.method,
@@ -49,7 +54,11 @@ def receive_webhook(channel: str, account: str) -> Response:
         body=_read_body(),
         received_at=time.time(),
     )
-    return _respond(receiver.receive(channel, account, received))
+    response = receiver.receive(channel, account, received)
+    if response.call is None:
+        return _respond(response)
+    with use(WaitSlots).limit_wait(MAX_WAIT_SECONDS) as seconds:
+        return _respond(use(CallService).respond(response.call, seconds))
 
 
 def _read_body() -> bytes:

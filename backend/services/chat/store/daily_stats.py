@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from backend.chassis.daily_counts import Period
 from backend.chassis.database.types import utc_day
-from backend.services.chat.model import AGENT_ACTOR, user_actor
+from backend.services.chat.model import AGENT_ACTOR, SPEECH_SOURCE, user_actor
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
 from backend.services.chat.store.duration_counts import DurationCounts
 from backend.services.chat.store.tables import (
@@ -157,7 +157,7 @@ def _count_messages(session: Session, counts: _DayCounts, period: Period) -> Non
             period,
             _count_if(Message.direction == "inbound"),
             _count_if(Message.direction == "outbound"),
-            _count_if(Message.author == AGENT_ACTOR),
+            _count_if(and_(Message.author == AGENT_ACTOR, Message.source != SPEECH_SOURCE)),
             _count_if(Message.state == "failed"),
         )
     )

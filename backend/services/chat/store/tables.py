@@ -316,6 +316,43 @@ class Upload(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class VoiceJob(Base):
+    """A recording that is transcribed, or an answer that is converted to speech.
+
+    `kind` is transcription or speech, `state` pending, running, done or failed. `language` and
+    `seconds` are of the recording, whose text is in the content of its message. `message_id` is the
+    message of the recording, or the answer. While a worker runs the job, it moves
+    `next_attempt_at` to the end of its lease.
+    """
+
+    __tablename__ = "chat_voice_jobs"
+    __table_args__ = (
+        UniqueConstraint("kind", "message_id", "attachment_id"),
+        Index("ix_chat_voice_jobs_due", "state", "next_attempt_at"),
+        Index("ix_chat_voice_jobs_message", "message_id"),
+        Index("ix_chat_voice_jobs_attachment", "attachment_id"),
+        Index("ix_chat_voice_jobs_conversation", "conversation_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(_CONVERSATION, ondelete="CASCADE"))
+    message_id: Mapped[str] = mapped_column(ForeignKey(_MESSAGE, ondelete="CASCADE"))
+    attachment_id: Mapped[str | None] = mapped_column(
+        ForeignKey("chat_attachments.id", ondelete="CASCADE")
+    )
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    language: Mapped[str] = mapped_column(String(16), default="")
+    seconds: Mapped[float | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lease_holder: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Reaction(Base):
     """A reaction of an actor to a message."""
 

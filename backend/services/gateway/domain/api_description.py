@@ -54,6 +54,7 @@ GROUP_DESCRIPTIONS: Mapping[str, str] = {
     "rag": "Documents, collections, search, and answers from documents.",
     "agent": "Agent requests, sessions, personas, tools and usage.",
     "openai": "The agent for OpenAI clients. Set their base URL to `$GATEWAY/v1`.",
+    "audio": "Transcription and speech for OpenAI clients, at the same base URL.",
     "packages": "Shipments, their tracking events and statistics.",
     "agents": "Investigations and predictions of packages, routes and tours.",
     "packages-webhooks": "Webhooks of tracking providers.",

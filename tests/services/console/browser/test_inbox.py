@@ -187,6 +187,31 @@ def test_conversation_shows_content_delivery_and_notes(context: BrowserContext) 
     assert app.list_calls(f"PUT {PATH}/read") == [({}, {"seq": 5})]
 
 
+def test_recording_is_shown_with_its_transcript(context: BrowserContext) -> None:
+    states = [
+        {"state": "running", "text": "", "error": None},
+        {"state": "done", "text": "Where is my parcel?", "language": "en", "error": None},
+        {"state": "failed", "text": "", "error": {"code": "no_speech", "detail": "None."}},
+        {"state": "failed", "text": "", "error": {"code": "other", "detail": "The reason."}},
+    ]
+    file = {"id": "att_1", "name": "", "mime": "audio/ogg", "size_bytes": 9, "state": "stored"}
+    messages = [
+        message(
+            number,
+            content={"type": "audio", "transcript": state["text"]},
+            attachments=[{**file, "transcription": {"language": "", "seconds": 2.0, **state}}],
+        )
+        for number, state in enumerate(states, 1)
+    ]
+    _, page = open_inbox(context, Inbox(conversation(last_seq=4), messages))
+    shown = page.locator(".inbox-message")
+    expect(shown.nth(0)).to_contain_text("The recording is being transcribed")
+    expect(shown.nth(1).get_by_text("Where is my parcel?")).to_have_count(1)
+    expect(shown.nth(1).locator("audio")).to_have_count(1)
+    expect(shown.nth(2)).to_contain_text("It contains no speech that was recognised.")
+    expect(shown.nth(3)).to_contain_text("The recording was not transcribed. The reason.")
+
+
 def test_answer_and_note_are_sent_and_appear_once(context: BrowserContext) -> None:
     inbox = Inbox(conversation(), [message(1)])
 

@@ -162,7 +162,8 @@ def _normalise_call(payload: Object) -> ChannelEvent:
             build_choice(digits, digits) if digits else build_text(speech),
             {"call_sid": get_id(payload, "CallSid"), "receiver": get_text(payload, "To")},
             sender=sender,
-            conversation_key=_get_key(payload),
+            # A call is a conversation of its own: its answers are not sent as messages.
+            conversation_key=f"call:{get_id(payload, 'CallSid')}",
             via="voice",
         )
     return build_event(

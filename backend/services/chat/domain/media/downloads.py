@@ -7,15 +7,18 @@ from hashlib import sha256
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
-from backend.chassis.database.sessions import Database
+from backend.ai.speech.engines import SpeechFailed
+from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.clients.media_downloads import MediaReference, MediaUnavailable
 from backend.services.chat.clients.outcomes import ChannelAccount
 from backend.services.chat.domain.media.file_types import detect_type
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.voice.jobs import hand_over
+from backend.services.chat.domain.voice.queue import is_recording, queue_transcription
 from backend.services.chat.domain.webhooks.verification import WebhookSecrets
 from backend.services.chat.store import attachments as store
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Account, Attachment
+from backend.services.chat.store.tables import Account, Attachment, Conversation, Message
 from backend.services.chat.store.uploads import delete_expired_uploads
 
 MAX_ATTEMPTS: Final = 6
@@ -53,6 +56,7 @@ class AttachmentDownloads:
         open_secrets: returns an account's settings and its credentials in clear text.
         log: tells the readers of a conversation that a file is there.
         now: the clock.
+        transcribes: True to queue the transcription of recordings.
     """
 
     def __init__(
@@ -63,7 +67,10 @@ class AttachmentDownloads:
         open_secrets: Callable[[Account], WebhookSecrets],
         log: MessageLog,
         now: Callable[[], datetime],
+        *,
+        transcribes: bool = False,
     ) -> None:
+        self._transcribes = transcribes
         self._database = database
         self._every_tenant = database.across_tenants()
         self._files = files
@@ -159,6 +166,24 @@ class AttachmentDownloads:
             if not store.finish_attachment(session, work.attachment_id, work.holder, values):
                 return False
             found = store.find_message_of(session, work.attachment_id)
-            if found is not None and "state" in values:
-                self._log.announce_attachment(session, *found)
+            if found is None or "state" not in values:
+                return True
+            conversation, message = found
+            if self._transcribes and is_recording(message):
+                self._queue_transcription(session, conversation, message, work, values)
+            self._log.announce_attachment(session, conversation, message)
             return True
+
+    def _queue_transcription(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        work: _Work,
+        values: Mapping[str, Any],
+    ) -> None:
+        if values["state"] == "stored":
+            queue_transcription(session, message, work.attachment_id, self._now())
+            return
+        error = SpeechFailed("not_downloaded", "The recording could not be downloaded.")
+        hand_over(session, self._log, conversation, message, error, self._now())

@@ -125,7 +125,9 @@ def _plan_answer(
     is_readable = get_text(content, "type") != "unsupported"
     if conversation.mode != "bot" or not is_addressed or not is_readable:
         return {}
-    return {"answer_due_at": scope.now + SILENCE}
+    # A caller has ended the sentence when the provider sends it.
+    is_call = event.get_text("via") == "voice"
+    return {"answer_due_at": scope.now if is_call else scope.now + SILENCE}
 
 
 def _end_human_mode(scope: EventScope, conversation: Conversation) -> None:
@@ -153,7 +155,9 @@ def _build_message(
     }
     content: Mapping[str, Any] = _build_stored_content(event)
     if direction == "inbound":
-        content = resolve_typed_answer(scope.session, conversation.id, content, scope.now)
+        content = resolve_typed_answer(
+            scope.session, conversation.id, content, scope.now, is_call="call_sid" in event.context
+        )
     return NewMessage(
         direction=direction,
         author=author,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.webhooks.ingestion import store_events
 from backend.services.chat.domain.webhooks.requests import (
     MAX_BODY_BYTES,
+    CallRequest,
     WebhookRequest,
     WebhookResponse,
 )
@@ -44,6 +45,7 @@ _log = logging.getLogger(__name__)
 # How long the sealed body of a webhook is kept for replay.
 RAW_LIFETIME: Final = timedelta(days=7)
 _MAX_ERROR: Final = 500
+_MAX_DIGITS: Final = 15
 _META: Final = frozenset({"messenger", "instagram"})
 _MAX_ACCOUNTS: Final = 1_000
 _IDEMPOTENCY_HEADER: Final = "i-twilio-idempotency-token"
@@ -154,7 +156,7 @@ class WebhookReceiver:
         raw = self._seal(request)
         try:
             events = _normalise(channel, request.body, account.secrets.settings)
-            self._store(account, events, raw, request.get_header(_IDEMPOTENCY_HEADER) or "")
+            self._store(account, events, raw, _get_request_key(request))
         except InvalidPayload as error:
             self._keep_failed(account, request.body, raw, str(error))
             events = []
@@ -164,7 +166,8 @@ class WebhookReceiver:
             _log.exception("webhook of account %s failed", account.id)
             self._keep_failed(account, request.body, raw, type(error).__name__)
             events = []
-        return build_response(account.secrets.channel, events)
+        response = build_response(account.secrets.channel, events)
+        return replace(response, call=_find_call(account, request, events))
 
     def replay(self, tenant_id: str, inbound_id: str) -> ReceivedWebhook:
         """Process a stored webhook again. Events that are stored already stay as they are.
@@ -304,6 +307,46 @@ def _is_of_channel(account: _KnownAccount, channel: str) -> bool:
 
 def _normalise(channel: str, body: bytes, settings: Mapping[str, Any]) -> list[ChannelEvent]:
     return CHANNELS[channel].normalise(parse_payload(body), settings)
+
+
+def _get_request_key(request: WebhookRequest) -> str:
+    """Return what distinguishes requests whose events have no id.
+
+    The URLs of a call have a turn, for providers that send no token.
+    """
+    token = request.get_header(_IDEMPOTENCY_HEADER)
+    turn = request.query.get("turn")
+    if token or not turn:
+        return token or ""
+    return hashlib.sha256(f"{request.url} {request.body!r}".encode()).hexdigest()
+
+
+def _find_call(
+    account: _KnownAccount, request: WebhookRequest, events: Sequence[ChannelEvent]
+) -> CallRequest | None:
+    """Return the request of a call that *events* are of, or None."""
+    for event in events:
+        is_input = event.kind == "message" and bool(event.context.get("call_sid"))
+        if not is_input and event.kind != "call":
+            continue
+        call_sid = event.context.get("call_sid") if is_input else event.get_text("external_id")
+        return CallRequest(
+            account.tenant_id,
+            account.id,
+            str(call_sid),
+            request.url.partition("?")[0],
+            "" if is_input else event.get_text("event"),
+            is_input,
+            _get_count(request, "turn"),
+            _get_count(request, "wait"),
+            _get_count(request, "silence"),
+        )
+    return None
+
+
+def _get_count(request: WebhookRequest, name: str) -> int:
+    text = request.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
 
 
 def build_response(channel: str, events: Sequence[ChannelEvent]) -> WebhookResponse:

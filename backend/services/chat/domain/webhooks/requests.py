@@ -39,9 +39,37 @@ class WebhookRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A request of a call, which is answered with what to say.
+
+    Attributes:
+        url: address of the webhook without a query.
+        status: state of the call at the provider.
+        has_input: True if the caller has said or typed something.
+        turn: number of the last message that the caller has heard, or 0.
+        waits: number of requests for the answer to one input before this one.
+        silences: number of questions without input before this one.
+    """
+
+    tenant_id: str
+    account_id: str
+    call_sid: str
+    url: str
+    status: str
+    has_input: bool
+    turn: int = 0
+    waits: int = 0
+    silences: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """The body of a response with status 200."""
+    """The body of a response with status 200.
+
+    `call` is set for a request of a call, whose response still has to be found.
+    """
 
     body: str = ""
     media_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
+    call: CallRequest | None = None

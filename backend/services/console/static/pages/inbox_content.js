@@ -11,11 +11,12 @@ const IMAGE_TYPES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp
 export function messageContent(message) {
   if (message.deleted_at) return html.p({ class: "faint" }, t("messageDeleted"));
   const { content } = message;
-  return [message.attachments.map((attachment) => file(message, attachment)), body(message, content)];
+  return [message.attachments.map((attachment) => [file(message, attachment), attachment.transcription && transcript(attachment.transcription)]), body(message, content)];
 }
 
 function body(message, content) {
-  const text = content.text || content.transcript;
+  const isTranscribed = message.attachments.some((attachment) => attachment.transcription);
+  const text = content.text || (isTranscribed ? "" : content.transcript);
   switch (content.type) {
     case "choice":
       if (content.choice) return plain(content.choice.title ?? content.choice.id);
@@ -65,4 +66,11 @@ function file({ conversation_id: conversationId }, attachment) {
   if (mime.startsWith("audio/")) return html.audio({ src: url, controls: true, preload: "none", "aria-label": label });
   if (mime.startsWith("video/")) return html.video({ src: url, controls: true, preload: "none", "aria-label": label });
   return html.p({ class: "inbox-file" }, icon("clip"), html.a({ href: url, download: label, dir: "auto" }, label), size !== null && html.span({ class: "faint" }, formatBytes(size)));
+}
+
+/** The text of a recording, or the state of its transcription and the reason of a failure. */
+function transcript({ state, text, language, error }) {
+  if (state === "done") return html.p({ class: "inbox-transcript", dir: "auto", lang: language || null }, text);
+  const reason = state === "failed" && error !== null && (hasText(`transcription_${error.code}`) ? t(`transcription_${error.code}`) : error.detail);
+  return html.p({ class: "inbox-transcript faint" }, t(`transcription_${state}`), reason && ` ${reason}`);
 }

@@ -27,6 +27,9 @@ _VISITOR_BYTES = 64 * 1024
 # The chat service accepts files of 25 MB.
 _CHAT_FILE_BYTES = 25_000_000
 
+# Limit of OpenAI's API for a recording.
+_RECORDING_BYTES = 25 * MEBIBYTE
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -182,7 +185,7 @@ def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
 
 
 def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
-    """Yield the routes of webhooks, of visitors of web pages, and of version 2 of the API."""
+    """Yield the routes of webhooks, visitors of web pages, audio, and version 2 of the API."""
     yield replace(
         route,
         name="webhook",
@@ -196,6 +199,15 @@ def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
         timeout=15.0,
         long_timeout=0.0,
         long_paths=(),
+    )
+    yield replace(
+        route,
+        name="audio",
+        prefix="/v1/audio",
+        onto="/v1/audio",
+        public=(),
+        long_paths=("/v1/audio/transcriptions", "/v1/audio/speech"),
+        body_limit=_RECORDING_BYTES + _FORM_BYTES,
     )
     # The widget: a script and its files, which sites load at each view of a page, and the routes of
     # visitors, which verify their tokens.

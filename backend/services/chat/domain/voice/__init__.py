@@ -1,0 +1,1 @@
+"""Voice messages, spoken answers and calls."""
