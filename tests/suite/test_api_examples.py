@@ -76,6 +76,8 @@ EXPECTED_ERRORS = {
     # VOICE_STT and VOICE_TTS are off.
     "POST /v1/audio/speech": 404,
     "POST /v1/audio/transcriptions": 404,
+    "POST /chat/v1/audio/speech": 404,
+    "POST /chat/v1/audio/transcriptions": 404,
     # The signature of the example is not valid.
     "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,

@@ -15,17 +15,21 @@ def last_backup_times(installation):
 
 
 def test_backup_with_problems_is_not_recorded(filled, tmp_path):
-    # The sample rows of rag name files that do not exist.
+    # The sample rows of rag and chat name files that do not exist.
     assert filled.run_command("backup", tmp_path / "incomplete.backup") != 0
 
     assert last_backup_times(filled) == []
 
 
 def test_complete_backup_is_recorded(filled, tmp_path):
-    database = open_database(filled.installation.urls["rag"], "rag")
-    with database.as_owner() as connection:
-        connection.exec_driver_sql("DELETE FROM documents")
-    database.engine.dispose()
+    for service, statement in (
+        ("rag", "DELETE FROM documents"),
+        ("chat", "DELETE FROM chat_uploads"),
+    ):
+        database = open_database(filled.installation.urls[service], service)
+        with database.as_owner() as connection:
+            connection.exec_driver_sql(statement)
+        database.engine.dispose()
 
     assert filled.run_command("backup", tmp_path / "complete.backup") == 0
 

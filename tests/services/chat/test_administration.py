@@ -117,7 +117,8 @@ def test_administration_needs_chat_manage(client, ada, colleague, manager, path)
 @pytest.mark.parametrize(
     "body",
     [
-        {"channel": "web", "name": "x"},
+        {"channel": "pigeon", "name": "x"},
+        {"channel": "web", "name": "x", "settings": {"origins": "https://shop.example"}},
         {"channel": "telegram", "name": " "},
         {"channel": "telegram", "name": "x", "credentials": {"Token": "x"}},
         {"channel": "telegram", "name": "x", "settings": {"a": "x" * 20_000}},
