@@ -141,6 +141,8 @@ def _create_settings(folder: Path, agent_url: str) -> Settings:
         data_dir=folder,
         redis_url=None,
         secret_key=Secret("a secret of the tests"),
+        # A quarter of the threads serves streams; those of earlier tests end with a delay.
+        threads=64,
     )
     return Settings(
         common=common,
