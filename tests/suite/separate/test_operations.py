@@ -39,7 +39,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in listing.stdout.splitlines():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     clone = folder.with_name("clone")
     identity = ["-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
     commit = [*identity, "commit", "-q", "-m", "working tree"]
