@@ -9,7 +9,7 @@ from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.observability.metrics_server import MetricsServer, bind_metrics_server
 from backend.chassis.observability.process_metrics import BuildInfoCollector
 from backend.chassis.on_demand import run_on_demand
-from backend.chassis.settings import CommonSettings
+from backend.chassis.settings import CommonSettings, SettingsError
 from backend.chassis.wake_pipe import WakePipe
 
 ON_DEMAND_OPTION = "--on-demand"
@@ -31,7 +31,14 @@ def run_worker_process(
     metrics = Metrics()
     metrics.register_shared(BuildInfoCollector(name))
     server = bind_metrics_server(common.host, port, metrics, MetricsKey(common.secret_key.reveal()))
+
+    def run(pipe: WakePipe | None) -> None:
+        try:
+            work(metrics, server, pipe)
+        except SettingsError as error:
+            sys.exit(f"{name}: {error}")
+
     if on_demand and sys.platform == "linux":
         pipe = WakePipe(folder, port)
-        run_on_demand(lambda: work(metrics, server, pipe), pipe, server)
-    work(metrics, server, None)
+        run_on_demand(lambda: run(pipe), pipe, server)
+    run(None)

@@ -30,7 +30,7 @@ def check_encryption(data: SealedData) -> Iterator[Finding]:
         yield error(
             data.service,
             problem,
-            f"The service {data.service} does not start, or cannot read its data.",
+            f"{data.service} does not start, or cannot read encrypted data.",
             "Set the master key with which the data was encrypted. docs/operations/encryption.md "
             "describes both settings.",
         )

@@ -81,10 +81,11 @@ def _merge_findings(group: Sequence[Finding]) -> Finding:
     if len(group) == 1:
         return group[0]
     components = dict.fromkeys(finding.component for finding in group)
-    consequences = dict.fromkeys(
+    texts = (
         re.sub(rf"\b{re.escape(finding.component)}\b", "each of them", finding.consequence)
         for finding in group
     )
+    consequences = dict.fromkeys(text[:1].upper() + text[1:] for text in texts)
     return replace(group[0], component=", ".join(components), consequence=" ".join(consequences))
 
 

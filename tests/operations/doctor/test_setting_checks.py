@@ -108,7 +108,7 @@ def test_report_contains_a_problem_of_several_services_once_with_its_origin(prin
 
     assert output.count("DATABASE_URL begins with x.") == 1
     assert "error: auth, rag: " in output
-    assert "consequence: each of them does not start." in output
+    assert "consequence: Each of them does not start." in output
     assert "set in:      DATABASE_URL: .env, line 2" in output
     assert output.index("DATABASE_URL begins") < output.index("\nSettings\n")
 
