@@ -223,6 +223,7 @@ def pointers(problem):
     return " ".join(error["pointer"] for error in problem["errors"])
 
 
+@pytest.mark.slow
 def test_body_of_ten_megabytes_returns_413(stage):
     before = stage.contents()
     for endpoint, view in stage.endpoints:

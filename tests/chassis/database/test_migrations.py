@@ -74,6 +74,7 @@ def test_concurrent_starts_create_the_tables_once(database_url):
         assert set(executor.map(migrate, [database_url] * 5)) == {_NEWEST}
 
 
+@pytest.mark.slow
 def test_undo_migration_restores_the_copy_and_keeps_the_newer_rows_aside(
     database_url, old_contents, run_command
 ):

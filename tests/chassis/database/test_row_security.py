@@ -110,6 +110,7 @@ def test_statements_affect_rows_of_the_own_tenant_only(
     assert execute(papers, "hall", "SELECT words FROM lines") == [("hall words",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tenant", ["lab", None, ""])
 @pytest.mark.parametrize(
     "statement",
@@ -143,6 +144,7 @@ def test_moving_a_row_to_another_tenant_is_rejected(papers, statement):
         execute(papers, "lab", statement)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [

@@ -133,6 +133,7 @@ def run_in_terminal(code: str) -> str:
     return output.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_traceback_on_a_terminal_has_several_lines():
     output = run_in_terminal(
         "from backend.chassis.observability.logs import configure_logging\n"

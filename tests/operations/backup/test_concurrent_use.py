@@ -142,6 +142,7 @@ def test_killed_restore_succeeds_when_repeated(filled, create_installation, tmp_
     swap_plan.check_no_interrupted_restore(new.data)
 
 
+@pytest.mark.slow
 def test_restore_completes_an_interrupted_swap_plan(create_installation, capsys, filled, tmp_path):
     half, file = create_installation("half"), tmp_path / "all.backup"
     filled.run_command("backup", file)
@@ -177,6 +178,7 @@ def test_restore_completes_an_interrupted_swap_plan(create_installation, capsys,
     assert not (half.data / "left").exists()
 
 
+@pytest.mark.slow
 def test_restore_fails_while_services_run(filled, tmp_path, capsys):
     file = tmp_path / "all.backup"
     filled.run_command("backup", file)

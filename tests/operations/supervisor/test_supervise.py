@@ -122,6 +122,7 @@ def test_killed_program_is_restarted_without_the_others(suite: StandInSuite, nam
     }
 
 
+@pytest.mark.slow
 @linux_only
 def test_companion_is_started_restarted_and_stopped_like_a_service(suite: StandInSuite) -> None:
     port = free_port()

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from backend.chassis.database.sessions import open_database
 from backend.services.chat.store.search import search_messages
 from backend.services.chat.store.tables import Account, Conversation, Message
@@ -10,6 +12,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 COMMON = {"tenant_id": "team", "created_at": NOW}
 
 
+@pytest.mark.slow
 def test_earlier_messages_are_found_after_the_index_of_words_was_built_again(each_database_url):
     database = open_database(each_database_url, "chat")
     database.migrate("chat", "0020")

@@ -132,6 +132,7 @@ def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):
     wait_until(lambda: not original.exists(), seconds=60)
 
 
+@pytest.mark.slow
 def test_document_in_processing_is_processed_after_a_restore(
     ada, restore_elsewhere, run_command, tmp_path
 ):

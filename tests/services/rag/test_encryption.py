@@ -160,6 +160,7 @@ def test_original_is_downloaded_whole_and_in_ranges(start, key_file):
     assert (head.status_code, head.content_length) == (200, len(content))
 
 
+@pytest.mark.slow
 def test_pages_of_a_pdf_are_rendered(start, key_file, tmp_path):
     user, _ = start(key_file)
     document = user.upload(PDF)

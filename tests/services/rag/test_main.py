@@ -72,6 +72,7 @@ def test_reindex_uses_stored_text(ada, run_command, tmp_path):
     assert hit["chunk_id"].split(".")[1] == "2"  # the next generation
 
 
+@pytest.mark.slow
 def test_reindex_is_limited_to_collection(ada, run_command):
     ada("POST", "/collections", json={"name": "maps"})
     ada.upload(FERRIES, collection="maps")
@@ -232,6 +233,7 @@ def test_export_does_not_overwrite_files_and_is_private(ada, run_command, tmp_pa
     assert [file.name for file in tmp_path.glob(".library*")] == []
 
 
+@pytest.mark.slow
 def test_verify_reports_no_inconsistencies(ada, run_command):
     ada.upload(FERRIES)
     ada.upload(PDF)
@@ -354,6 +356,7 @@ def test_evaluate_prints_metrics_of_each_mode(dataset, run_command, monkeypatch,
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_evaluate_uses_one_model_for_all_documents(dataset, run_command):
     model = "built-in:e5-small-int8-1"
 

@@ -101,6 +101,7 @@ def publish_all(services, messages=MESSAGES, disturb=lambda number: None):
                 time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_sdk_clients_of_two_processes_receive_everything(start, identities, token, valkey):
     services = [start(valkey.url), start(valkey.url)]
     with Receiver(services[0].url, token) as first, Receiver(services[1].url, token) as second:

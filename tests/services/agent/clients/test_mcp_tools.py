@@ -221,6 +221,7 @@ def test_configured_header_is_sent_instead_of_the_callers(create_agent, url, mod
     assert ada["Authorization"] not in content
 
 
+@pytest.mark.slow
 def test_json_responses_are_supported(create_agent, tmp_path, model, ada):
     model.queue_replies(Reply(calls=[("weather_forecast", {"city": "Bonn"})]), Reply(text="Rain."))
     port = free_port()

@@ -109,6 +109,7 @@ def test_unknown_tool_is_counted_as_unknown(scripted_client, model, ada, caplog)
     assert read_refusal_counts(scripted_client) == {("(unknown)", "unknown_tool"): 1}
 
 
+@pytest.mark.slow
 def test_parallel_tool_calls_beyond_the_limit_are_refused(scripted_client, model, ada, caplog):
     max_tool_calls = 12
     model.queue_replies(

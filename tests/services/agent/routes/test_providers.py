@@ -191,6 +191,7 @@ def test_fallback_model_answers_if_the_default_is_unreachable(
     assert 'agent_model_fallbacks_total{error_type="model_unavailable",model="absent"' in metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", [Reply(status=429), Reply(delay_seconds=1.3)])
 def test_fallback_model_answers_if_the_default_fails(start_agent, ada, reply):
     with run_server(ScriptedModel()) as first, run_server(ScriptedModel()) as second:

@@ -91,6 +91,7 @@ def test_failed_model_call_is_a_node_with_its_error(scripted_client, model, ada)
     assert nodes[1]["inputs"]["messages"][-1]["content"] == "Hello"
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_and_the_node_says_so(scripted_client, model, ada):
     model.queue_replies(Reply(text="word " * 8_000))
 

@@ -95,6 +95,7 @@ def test_attachments_that_are_not_read_are_listed_with_the_reason(ada):
     assert mail["status"] == "ready"
 
 
+@pytest.mark.slow
 def test_deleting_the_message_deletes_its_attachments(ada, tmp_path):
     mail, _ = upload(ada, plan(), prices())
 
@@ -126,6 +127,7 @@ def test_ingestion_that_fails_before_the_commit_is_repeated_without_duplicates(
     assert len(list_blobs(tmp_path)) == 3
 
 
+@pytest.mark.slow
 def test_ingestion_interrupted_after_the_commit_resumes_without_duplicates(ada, monkeypatch):
     load, calls = pipeline.IngestionPipeline._load_index_texts, []
 

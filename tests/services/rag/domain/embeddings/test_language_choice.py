@@ -90,6 +90,7 @@ def test_first_document_in_another_language_is_embedded_with_one_model(ada, comp
     assert search(ada, "When is the library closed?", mode="dense")["results"][0]["text"] == GERMAN
 
 
+@pytest.mark.slow
 def test_question_in_another_language_is_answered_at_once_in_a_small_library(
     ada, components, stopped
 ):

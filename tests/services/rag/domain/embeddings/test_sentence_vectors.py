@@ -90,6 +90,7 @@ def test_answer_is_the_same_before_sentences_are_embedded(app, ada, components):
     assert (after["answer"], after["citations"]) == (before["answer"], before["citations"])
 
 
+@pytest.mark.slow
 def test_row_of_a_table_with_a_header_in_the_question_is_answered(ada, components):
     ada.upload(TABLE)
     wait_for_vectors(components)

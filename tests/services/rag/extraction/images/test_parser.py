@@ -115,6 +115,7 @@ def test_page_in_unsupported_script_is_reported_without_garbage(parse_with):
     assert parsed.text == ""
 
 
+@pytest.mark.slow
 def test_letters_with_accents_are_recognized(parse_with):
     lines = ["Größere Mengen Öl für Äpfel", "L'été à Besançon où naît", "Niños y años en España"]
     page = make_pdf([TextLine(60, 700 - 30 * n, line, 16) for n, line in enumerate(lines)])

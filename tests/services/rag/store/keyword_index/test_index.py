@@ -70,6 +70,7 @@ def test_scores_equal_bm25(texts, query):
     assert search(build_index(texts), query) == pytest.approx(bm25(query, texts), rel=1e-4)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
