@@ -13,7 +13,7 @@ BOT = {
     "name": "Bot",
     "settings": {"persona": "friendly"},
     "credentials": {"bot_token": "123:very-secret", "webhook_secret": "hush-hush"},
-    "agent_key": "ak_also-secret",
+    "agent_key": "aas_sa.also-secret",
 }
 
 
@@ -50,7 +50,7 @@ def test_every_tenant_has_an_account_for_web_chat(client, manager):
 
     assert account["channel"] == "web"
     key = client.patch(
-        f"/accounts/{account['id']}", json={"agent_key": "ak_1"}, headers=manager
+        f"/accounts/{account['id']}", json={"agent_key": "aas_sa.key"}, headers=manager
     ).json
     assert key["has_agent_key"] is True
 
@@ -129,6 +129,9 @@ def test_administration_needs_chat_manage(client, ada, colleague, manager, path)
         {"channel": "telegram", "name": "x", "settings": {"limits": {"per_day": 10}}},
         {"channel": "telegram", "name": "x", "settings": {"media_hosts": "files.example"}},
         {"channel": "telegram", "name": "x", "settings": {"cache_answers": "yes"}},
+        {"channel": "telegram", "name": "x", "agent_key": "ak_1"},
+        {"channel": "telegram", "name": "x", "agent_key": "aas_sa."},
+        {"channel": "telegram", "name": "x", "agent_key": "aas_sa.key "},
         {"channel": "telegram", "name": "x", "tenant_id": "other"},
         {"channel": "telegram", "name": "x", "state": "active"},
     ],
@@ -264,6 +267,75 @@ def test_check_reports_what_an_account_lacks(client, manager):
     assert checked["error"]["code"] == "incomplete"
     assert checked["error"]["detail"] == "The account lacks these credentials: secret."
     assert checked["checked_at"] is not None
+
+
+@pytest.fixture
+def shop(client, manager):
+    """A web account without a key whose origin is invalid, after a check."""
+    settings = {"origins": ["https://shop.example/"]}
+    body = {"channel": "web", "name": "Shop", "settings": settings}
+    account = client.post("/accounts", json=body, headers=manager).json
+    path = f"/accounts/{account['id']}"
+    checked = client.post(f"{path}/check", headers=manager).json
+    assert checked["error"]["code"] == "origins_invalid"
+    return path
+
+
+def test_check_reports_a_missing_agent_key_of_an_active_account(client, manager):
+    settings = {"origins": ["https://shop.example"]}
+    body = {"channel": "web", "name": "Shop", "settings": settings}
+    path = f"/accounts/{client.post('/accounts', json=body, headers=manager).json['id']}"
+
+    checked = client.post(f"{path}/check", headers=manager).json
+    assert (checked["state"], checked["error"]["code"]) == ("active", "agent_key_missing")
+    assert checked["error"]["detail"].startswith("Only people answer, because")
+
+    changed = client.patch(path, json={"agent_key": "aas_sa.key"}, headers=manager).json
+    assert changed["error"] is None
+    assert client.post(f"{path}/check", headers=manager).json["error"] is None
+
+
+def test_account_of_signed_in_users_needs_no_agent_key(client, manager):
+    client.get("/accounts", headers=manager)
+
+    checked = client.post("/accounts/web_tenant-team/check", headers=manager).json
+
+    assert checked["error"] is None
+
+
+def test_agent_key_of_another_format_is_rejected_without_repeating_it(client, manager, shop):
+    response = client.patch(shop, json={"agent_key": "sk-typed-wrong"}, headers=manager)
+
+    assert response.status_code == 422
+    (error,) = response.json["errors"]
+    assert error["pointer"] == "#/agent_key"
+    assert "starts with aas_sa." in error["detail"]
+    assert "typed-wrong" not in response.text
+
+
+def test_corrected_settings_renew_the_error_of_a_check(client, manager, shop):
+    def change(**body):
+        error = client.patch(shop, json=body, headers=manager).json["error"]
+        return error and error["code"]
+
+    assert change(name="New name") == "origins_invalid"
+    assert change(settings={"origins": ["shop.example"]}) == "origins_invalid"
+    assert change(settings={"origins": ["https://shop.example"]}) == "agent_key_missing"
+
+
+def test_settings_do_not_remove_the_error_of_a_revoked_account(client, manager, components):
+    path = f"/accounts/{client.post('/accounts', json=BOT, headers=manager).json['id']}"
+    with components.database.across_tenants().write() as session:
+        session.execute(
+            text(
+                "UPDATE chat_accounts SET state = 'revoked', error = '{\"code\": \"401\"}' "
+                "WHERE channel <> 'web'"
+            )
+        )
+
+    changed = client.patch(path, json={"settings": {}}, headers=manager).json
+
+    assert (changed["state"], changed["error"]) == ("revoked", {"code": "401"})
 
 
 def test_replaced_secret_of_a_webhook_is_rejected_at_once(client, manager, components):

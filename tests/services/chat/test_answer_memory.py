@@ -36,7 +36,7 @@ def app(state, settings, identities):
 
 
 def configure(client, manager, **settings):
-    body = {"agent_key": "ak_1", "settings": settings}
+    body = {"agent_key": "aas_sa.key", "settings": settings}
     assert client.get("/accounts", headers=manager).status_code == 200
     changed = client.patch("/accounts/web_tenant-team", json=body, headers=manager)
     assert changed.status_code == 200

@@ -53,7 +53,7 @@ def create_account(client, manager):
             "channel": "web",
             "name": "Shop",
             "settings": {"origins": list(origins), **settings},
-            "agent_key": "ak_secret",
+            "agent_key": "aas_sa.secret",
         }
         response = client.post("/accounts", json=body, headers=manager)
         assert response.status_code == 201, response.text
@@ -120,7 +120,7 @@ def test_first_message_is_answered_with_the_permissions_of_the_account(
     assert sent.status_code == 201
     assert sent.json["author"] == "visitor"
     visitor.wait_for("You said: Where is my parcel?")
-    assert agent.exchanges == [{"key": "ak_secret"}]
+    assert agent.exchanges == [{"key": "aas_sa.secret"}]
     assert agent.queries[0]["authorization"] == "Bearer token-of-account"
     found = find_conversation(client, colleague)
     assert (found["channel"], found["owner_id"], found["account_name"]) == ("web", None, "Shop")
@@ -459,7 +459,9 @@ def test_human_mode_silences_the_agent_and_read_positions_reach_the_team(
     assert {row["read_seq"] for row in participants if row["actor"].startswith("contact:")} == {4}
 
 
-def test_account_without_a_key_shows_that_there_is_no_answer(client, create_account, manager):
+def test_account_without_a_key_leaves_messages_to_people(
+    client, create_account, manager, colleague, agent
+):
     account = create_account()
     client.patch(f"/accounts/{account}", json={"agent_key": ""}, headers=manager)
     visitor = Visitor(client, account)
@@ -467,11 +469,13 @@ def test_account_without_a_key_shows_that_there_is_no_answer(client, create_acco
 
     for _ in range(300):
         state = visitor.call("GET", "/messages").json["state"]
-        if state["has_failed"]:
+        if state["mode"] == "human":
             break
         time.sleep(0.02)
 
-    assert state == {"status": "open", "mode": "bot", "has_failed": True}
+    assert state == {"status": "open", "mode": "human", "has_failed": False}
+    assert find_conversation(client, colleague)["answer_error"] is None
+    assert agent.queries == []
 
 
 def test_unknown_accounts_and_other_channels_get_404(client, manager):

@@ -9,6 +9,7 @@ import pytest
 
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.webhooks.payloads import InvalidPayload, read_payload
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import NOW
 
@@ -203,6 +204,12 @@ def test_unreadable_webhook_is_stored_as_failed_and_can_be_replayed(api, client,
     replayed = api.post(f"{path}/{failed[0]['id']}/replay")
     assert (replayed.json["state"], replayed.json["result"]["added"]) == ("done", 1)
     assert api.post(f"{path}/{failed[0]['id']}/replay").json["attempts"] == 2
+
+
+@pytest.mark.parametrize("source", ["easypost", "aftership", "standard"])
+def test_error_of_a_body_that_is_no_object_names_the_body(source):
+    with pytest.raises(InvalidPayload, match=r"^the body: Input should be an object"):
+        read_payload(source, b"[]")
 
 
 def test_event_with_unusable_time_is_skipped_and_reported(api, client, create_account):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import DecryptionError, Encryptor
@@ -16,6 +16,9 @@ from backend.services.chat.errors import ResourceNotFound, UnknownCredentials
 from backend.services.chat.store import accounts as store
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Account
+
+# Code of the error of an account without a key of the agent. The account stays active.
+KEY_MISSING: Final = "agent_key_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Outcome of a request to the provider with the account's credentials."""
+    """Outcome of a request to the provider with the account's credentials.
+
+    A valid account can have an `error` that is only information: KEY_MISSING.
+    """
 
     is_valid: bool
     error: Mapping[str, Any] | None = None
@@ -188,9 +194,25 @@ class AccountService:
             # A new token ends the state that the old one has caused.
             account.state = "active" if change.state is None else change.state
             account.error, account.failures, account.open_until = None, 0, None
+        self._update_error(account, change)
         account.updated_at = self._now()
         session.flush()
         self._record(session, account)
+
+    def _update_error(self, account: Account, change: AccountChange) -> None:
+        """Remove the error of a check that *change* may have solved.
+
+        Errors of a revoked account stay until it has new credentials or passes a check.
+        """
+        if account.error is None or account.state == "revoked":
+            return
+        is_key_missing = account.error.get("code") == KEY_MISSING
+        is_solved = bool(change.agent_key) if is_key_missing else change.settings is not None
+        if not is_solved:
+            return
+        # A check of web chat sends no request, so its result can be renewed here.
+        result = self._check(account) if account.channel == "web" else CheckResult(is_valid=True)
+        account.error = None if result.error is None else dict(result.error)
 
     def _open(self, account: Account) -> dict[str, str]:
         if account.credentials is None:

@@ -31,12 +31,13 @@ from backend.services.chat.domain.answer_memory import AnswerMemory
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_request_text
+from backend.services.chat.domain.inbox import change_mode
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
 from backend.services.chat.domain.voice.queue import queue_speech
 from backend.services.chat.model import AGENT_ACTOR, SPEECH_SOURCE
 from backend.services.chat.store import accounts, messages, voice_jobs
 from backend.services.chat.store import conversations as store
-from backend.services.chat.store.tables import Conversation, Message
+from backend.services.chat.store.tables import Account, Conversation, Message
 from backend.services.chat.store.work import announce_work
 
 _log = logging.getLogger(__name__)
@@ -237,6 +238,10 @@ class AnswerService:
                 conversation.answer_due_at = None
                 conversation.lease_holder = conversation.lease_until = None
                 return None
+            account = accounts.get_account(session, conversation.account_id)
+            if _is_for_people(conversation, account):
+                self._leave_to_people(session, conversation)
+                return None
             if self._waits_for_media(session, unanswered):
                 conversation.answer_due_at = self._now() + _MEDIA_POLL
                 conversation.lease_holder = conversation.lease_until = None
@@ -246,7 +251,6 @@ class AnswerService:
             folded = [row for row in unanswered if row.seq <= upto] or list(unanswered)
             upto = max(row.seq for row in folded)
             conversation.details = {**conversation.details, "pending_seq": upto}
-            account = accounts.get_account(session, conversation.account_id)
             settings = {} if account is None else account.settings
             rights = self._rights.choose(conversation, account)
             if rights.user_id is None and self._exceeds_limits(
@@ -275,6 +279,17 @@ class AnswerService:
                 and not history,
                 is_interruptible=settings.get("on_busy") == "interrupt",
             )
+
+    def _leave_to_people(self, session: Session, conversation: Conversation) -> None:
+        self._message_log.change_conversation(
+            session,
+            conversation,
+            **change_mode(conversation, "human", self._now()),
+            answer_attempts=0,
+            answer_error=None,
+            lease_holder=None,
+            lease_until=None,
+        )
 
     def _exceeds_limits(
         self,
@@ -646,6 +661,12 @@ class _Progress:
         plan = self._plan
         content = {"answers_seq": plan.upto, **data}
         self._signals.publish_event(plan.tenant_id, plan.conversation_id, name, content)
+
+
+def _is_for_people(conversation: Conversation, account: Account | None) -> bool:
+    """Return whether only people answer: the account has no key, and the owner is no user."""
+    has_no_key = account is not None and account.agent_key is None
+    return has_no_key and conversation.owner_id is None
 
 
 def _new_holder() -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from backend.chassis.database.sessions import Session
+from backend.services.chat.domain.media.download_errors import explain_download_error
 from backend.services.chat.store import messages as store
 from backend.services.chat.store.tables import Attachment, Message, Participant, VoiceJob
 from backend.services.chat.store.voice_jobs import list_transcriptions
@@ -31,10 +32,19 @@ class TranscriptionView:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadErrorView:
+    """Why a file could not be downloaded. `detail` says what to do."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttachmentView:
     """A file of a message. It can be downloaded once it is stored.
 
-    `transcription` is None for a file that is not transcribed.
+    `error` is the reason if the download failed, or of its last attempt. `transcription` is None
+    for a file that is not transcribed.
     """
 
     id: str
@@ -42,6 +52,7 @@ class AttachmentView:
     mime: str
     size_bytes: int | None
     state: str
+    error: DownloadErrorView | None = None
     transcription: TranscriptionView | None = None
 
 
@@ -221,7 +232,22 @@ def _to_attachment_view(
     if job is not None:
         text = _get_spoken_text(content, row.id) if job.state == "done" else ""
         transcription = TranscriptionView(job.state, text, job.language, job.seconds, job.error)
-    return AttachmentView(row.id, row.name, row.mime, row.size_bytes, row.state, transcription)
+    return AttachmentView(
+        row.id,
+        row.name,
+        row.mime,
+        row.size_bytes,
+        row.state,
+        _to_download_error(row.error),
+        transcription,
+    )
+
+
+def _to_download_error(error: Mapping[str, Any] | None) -> DownloadErrorView | None:
+    if not error:
+        return None
+    code = str(error.get("code") or "unknown")
+    return DownloadErrorView(code, explain_download_error(code))
 
 
 def _get_spoken_text(content: Mapping[str, Any], attachment_id: str) -> str:

@@ -1,11 +1,12 @@
 """Routes for the administration of channel accounts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from flask import Blueprint
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
@@ -19,6 +20,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
+from backend.security.authentication import API_KEY_PREFIX
 from backend.services.chat.domain.accounts import AccountChange, AccountService, AccountView
 from backend.services.chat.errors import ResourceNotFound
 from backend.services.chat.routes.account_settings import AccountSettings, SettingName
@@ -31,7 +33,24 @@ Name = Annotated[
 ]
 SecretText = Annotated[str, Field(min_length=1, max_length=8192)]
 Credentials = Annotated[dict[SettingName, SecretText | None], Field(max_length=20)]
-AgentKey = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]*$")]
+_KEY_PREFIX: Final = f"{API_KEY_PREFIX}sa."
+_KEY_PATTERN: Final = rf"^({re.escape(_KEY_PREFIX)}[A-Za-z0-9_-]+)?$"
+
+
+def _check_key(key: str) -> str:
+    if not re.fullmatch(_KEY_PATTERN, key):
+        raise ValueError(
+            f"The key of a service account starts with {_KEY_PREFIX} and has only letters, digits, "
+            "- and _ after it. Copy the whole key without spaces."
+        )
+    return key
+
+
+AgentKey = Annotated[
+    str,
+    Field(max_length=200, json_schema_extra={"pattern": _KEY_PATTERN}),
+    AfterValidator(_check_key),
+]
 
 
 class AccountCreate(Input):
@@ -66,6 +85,8 @@ class AccountCreate(Input):
 
 class AccountUpdate(Input):
     """Changes of an account. A null credential is removed, an empty `agent_key` too.
+
+    `settings` replaces all settings: send them completely.
 
     With `keep_previous` webhooks that are signed with a replaced secret stay valid: it is kept
     under its name with the suffix `_previous`.
@@ -188,6 +209,7 @@ def delete_account(account_id: str) -> None:
 def check_account(account_id: str) -> AccountResponse:
     """Check the account's credentials at its provider. A valid account becomes active again.
 
-    Of an account of the channel `web`, the origins of its sites are checked.
+    Of an account of the channel `web`, the origins of its sites are checked. The error
+    `agent_key_missing` is information: the account is active, and people answer.
     """
     return AccountResponse.from_view(use(AccountService).check_account(get_caller(), account_id))

@@ -222,10 +222,18 @@ class TranscriptionResponse(BaseModel):
     error: Mapping[str, Any] | None
 
 
+class DownloadErrorResponse(BaseModel):
+    """Why a file could not be downloaded. `detail` says what to do."""
+
+    code: str
+    detail: str
+
+
 class AttachmentResponse(BaseModel):
     """A file of a message. `state` is pending, stored, failed or expired.
 
-    `transcription` is null for a file that is no recording of a contact.
+    `error` is the reason if the download failed; while the state is pending, that of the last
+    attempt. `transcription` is null for a file that is no recording of a contact.
     """
 
     id: str
@@ -233,6 +241,7 @@ class AttachmentResponse(BaseModel):
     mime: str
     size_bytes: int | None
     state: str
+    error: DownloadErrorResponse | None
     transcription: TranscriptionResponse | None
 
 

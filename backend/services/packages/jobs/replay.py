@@ -104,7 +104,7 @@ def _read_line(line: str) -> tuple[Key, TrackingEvent]:
         event, _ = build_event(given, context)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "the line"
         raise ValueError(f"{field}: {first['msg']}") from None
     except InvalidTime as error:
         raise ValueError(f"{error}") from error

@@ -1,10 +1,13 @@
 """`/v1/audio`: OpenAI's routes, with stand-in engines and their faults."""
 
 from io import BytesIO
+from unittest.mock import Mock
 
 import pytest
 
 from backend.ai.speech.settings import SpeechServer, SpeechSettings
+from backend.services.chat.domain.voice.speech import SpeechService
+from backend.services.chat.errors import SpeechNotSupported
 from tests.services.chat.voice.fakes import RECORDING, SPEECH
 
 
@@ -80,6 +83,12 @@ def test_invalid_transcription_gets_an_openai_error(client, ada, fields, status,
     assert error["message"]
 
 
+def test_empty_recording_is_reported_as_empty(client, ada):
+    assert transcribe(client, ada, b"").json["error"]["message"] == (
+        "The file is empty. Send a recording."
+    )
+
+
 def test_body_that_is_no_form_is_rejected(client, ada):
     response = client.post("/v1/audio/transcriptions", data=b"OggS", headers=ada)
 
@@ -134,6 +143,14 @@ def test_invalid_speech_gets_an_openai_error(client, ada, fields, parameter):
 
     assert response.status_code == 422
     assert response.json["error"]["param"] == parameter
+
+
+@pytest.mark.parametrize("name", ["midi", "aac"])
+def test_format_that_the_engine_does_not_write_gets_the_list_of_its_formats(name):
+    service = SpeechService(None, Mock(formats=("wav", "mp3")))
+
+    with pytest.raises(SpeechNotSupported, match=r"Supported formats: wav, mp3\.$"):
+        service.choose_format(name)
 
 
 def test_anonymous_request_is_rejected(client):

@@ -98,7 +98,12 @@ class Chat:
             "greeting": "Hello! **How** can we help?",
             "colour": "#0f766e",
         }
-        body = {"channel": "web", "name": "Shop", "settings": settings, "agent_key": "ak_secret"}
+        body = {
+            "channel": "web",
+            "name": "Shop",
+            "settings": settings,
+            "agent_key": "aas_sa.secret",
+        }
         account = self.call("POST", "/accounts", "tenant_admin", json=body)
         self.site.values = {"chat": self.url, "account": account["id"]}
         return str(account["id"])

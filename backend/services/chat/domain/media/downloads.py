@@ -1,10 +1,12 @@
 """Downloads the files of received messages, in the background."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from backend.ai.speech.engines import SpeechFailed
@@ -26,6 +28,9 @@ _LEASE: Final = timedelta(seconds=90)
 _FIRST_DELAY: Final = timedelta(seconds=2)
 _ORPHAN_AGE: Final = timedelta(hours=1)
 _BATCH: Final = 500
+
+
+_log = logging.getLogger(__name__)
 
 
 class Downloader(Protocol):
@@ -156,6 +161,14 @@ class AttachmentDownloads:
         if error.is_final or work.attempts >= MAX_ATTEMPTS:
             state = "expired" if error.code == "expired" else "failed"
             values |= {"state": state, "next_attempt_at": None, "url": None}
+            _log.warning(
+                "file %s of the %s account %s is not downloaded from %s: %s",
+                work.attachment_id,
+                work.account.channel,
+                work.account.id,
+                _get_host(work.reference.url) or "the provider",
+                error.code,
+            )
         else:
             delay = _FIRST_DELAY * 4 ** (work.attempts - 1)
             values |= {"next_attempt_at": self._now() + delay}
@@ -187,3 +200,11 @@ class AttachmentDownloads:
             return
         error = SpeechFailed("not_downloaded", "The recording could not be downloaded.")
         hand_over(session, self._log, conversation, message, error, self._now())
+
+
+def _get_host(url: str) -> str:
+    """Return host and port of *url*, without a path or query that may contain a token."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""

@@ -57,7 +57,7 @@ class SpeechService:
 
         Raises:
             SpeechOff, SpeechUnavailable, SpeechEngineFailed.
-            RecordingUnreadable: *content* is no audio.
+            RecordingUnreadable: *content* is empty or no audio.
             RecordingTooLong: it has too many bytes or seconds.
             SpeechNotSupported: the engine does not know the language.
         """
@@ -65,15 +65,17 @@ class SpeechService:
             raise SpeechOff("VOICE_STT")
         if len(content) > MAX_AUDIO_BYTES:
             raise RecordingTooLong(f"The file may have at most {MAX_AUDIO_BYTES} bytes.")
+        if not content:
+            raise RecordingUnreadable("The file is empty. Send a recording.")
         media_type = detect_type(content, declared_type)
-        if media_type.startswith(("text/", "image/", "application/pdf")) or not content:
+        if media_type.startswith(("text/", "image/", "application/pdf")):
             raise RecordingUnreadable(f"The file is no audio, but {media_type}.")
         try:
             return self._transcriber.transcribe(content, media_type, language, _TIMEOUT_SECONDS)
         except SpeechFailed as error:
             raise _to_error(error) from error
 
-    def choose_format(self, name: AudioFormat | None) -> AudioFormat:
+    def choose_format(self, name: str | None) -> AudioFormat:
         """Return *name*, or the first of mp3 and wav that the engine writes.
 
         Raises:
@@ -85,11 +87,10 @@ class SpeechService:
         formats = self._synthesizer.formats
         if name is None:
             return "mp3" if "mp3" in formats else "wav"
-        if name not in formats:
-            raise SpeechNotSupported(
-                "#/response_format", f"Supported formats: {', '.join(formats)}."
-            )
-        return name
+        for supported in formats:
+            if supported == name:
+                return supported
+        raise SpeechNotSupported("#/response_format", f"Supported formats: {', '.join(formats)}.")
 
     def synthesize(self, text: str, audio_format: AudioFormat, voice: str, speed: float) -> bytes:
         """Return *text* as speech.

@@ -20,17 +20,21 @@ export function explainError(error) {
   return hasText(key) ? t(key) : t("check_other");
 }
 
+/** Return whether *error* is only information: without a key of the agent people answer. */
+export const isInformation = (error) => error?.code === "agent_key_missing";
+
 /** Return a box with the state of *account* after a check. */
 export function checkResult({ error, checked_at: time, state, channel }) {
   if (!time && !error) return null;
-  const isGood = !error && state === "active";
+  const isGood = (!error || isInformation(error)) && state === "active";
   const isWeb = channel === "web";
   return html.div(
     { class: `check-result ${isGood ? "good" : "bad"}` },
     icon(isGood ? "check" : "warning"),
     html.div(
       html.strong(isGood ? t(isWeb ? "sitesPassed" : "checkPassed") : error ? explainError(error) : t(`account_${state}`)),
-      error?.detail && html.p({ class: "faint" }, isWeb ? error.detail : t("providerSays", error.detail)),
+      isInformation(error) && html.p({ class: "faint" }, t("noAgentKey")),
+      error?.detail && !isInformation(error) && html.p({ class: "faint" }, isWeb ? error.detail : t("providerSays", error.detail)),
       time && html.p({ class: "faint" }, t("channelCheckedAt", formatRelativeTime(time))),
     ),
   );

@@ -11,7 +11,7 @@ import { icon, iconButton } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";
-import { checkResult, explainError } from "./channel_check.js";
+import { checkResult, explainError, isInformation } from "./channel_check.js";
 import { AGENT_KEY, CHANNEL_FIELDS, formatValue, parseValue } from "./channel_fields.js";
 import { webhookSection } from "./channel_webhook.js";
 
@@ -44,7 +44,8 @@ function getColumns(reload) {
 }
 
 function stateCell(account) {
-  const { state, error, channel } = account;
+  const { state, channel } = account;
+  const error = isInformation(account.error) ? null : account.error;
   return html.div(
     { class: "channel-state" },
     html.span({ class: `status ${state === "active" && !error ? "good" : state === "stopped" ? "faint" : "bad"}` }, t(state === "active" && error ? "account_failing" : `account_${state}`)),

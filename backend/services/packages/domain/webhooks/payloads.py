@@ -129,7 +129,7 @@ def read_payload(source: str, body: bytes) -> Report | None:
         report = _READERS[source](body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "the body"
         raise InvalidPayload(f"{field}: {first['msg']}"[:400]) from None
     if report is not None and not normalize(report.number).isalnum():
         raise InvalidPayload("The tracking number has other characters than letters and digits.")

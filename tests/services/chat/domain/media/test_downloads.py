@@ -8,9 +8,11 @@ import pytest
 from backend.services.chat.clients.media_downloads import MediaReference, MediaUnavailable
 from backend.services.chat.clients.outcomes import ChannelAccount
 from backend.services.chat.domain.media.downloads import MAX_ATTEMPTS, AttachmentDownloads
+from backend.services.chat.domain.views import load_message_view
 from backend.services.chat.domain.webhooks.verification import open_secrets
+from backend.services.chat.routes.schemas import MessageResponse
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Attachment, Conversation
+from backend.services.chat.store.tables import Attachment, Conversation, Message
 from tests.services.chat.domain.channels.normalising import telegram
 from tests.services.chat.webhook_senders import SECRET, WebhookSenders
 
@@ -96,7 +98,11 @@ def test_download_is_tried_again_later(senders: WebhookSenders, files: Attachmen
 
 @pytest.mark.parametrize(("code", "state"), [("expired", "expired"), ("too_large", "failed")])
 def test_file_that_never_comes_is_given_up(
-    senders: WebhookSenders, files: AttachmentFiles, code: str, state: str
+    senders: WebhookSenders,
+    files: AttachmentFiles,
+    caplog: pytest.LogCaptureFixture,
+    code: str,
+    state: str,
 ) -> None:
     error = MediaUnavailable(code, is_final=True)
 
@@ -104,6 +110,34 @@ def test_file_that_never_comes_is_given_up(
 
     attachment = get_attachment(senders)
     assert (attachment.state, attachment.error) == (state, {"code": code})
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"file {attachment.id} of the telegram account ")
+    assert line.endswith(f": {code}")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("host_not_allowed", "add the host to the setting media_hosts, as host:port"),
+        ("http_403", "status 403"),
+        ("future", "could not be downloaded"),
+    ],
+)
+def test_failed_download_is_explained_to_readers_of_the_message(
+    senders: WebhookSenders, files: AttachmentFiles, code: str, words: str
+) -> None:
+    downloader = StubDownloader(MediaUnavailable(code, is_final=True))
+    build_downloads(senders, files, downloader).download_next()
+
+    (message,) = senders.list_rows(Message)
+    assert isinstance(message, Message)
+    with senders.database.read() as session:
+        view = MessageResponse.from_view(load_message_view(session, message))
+
+    (attachment,) = view.attachments
+    assert attachment.error is not None
+    assert attachment.error.code == code
+    assert words in attachment.error.detail
 
 
 def test_file_of_a_dead_worker_is_downloaded_by_another_one(
