@@ -85,12 +85,113 @@ def test_import_reports_bad_lines_with_their_numbers_and_imports_the_others(api)
         (5, "carrier_unknown"),
         (6, "validation_failed"),
         (7, "malformed_csv"),
-        (9, "validation_failed"),
+        (8, "validation_failed"),
         (10, "validation_failed"),
     ]
     assert result["errors"][1]["pointer"] == "#/weight_g"
     numbers = {each["tracking_number"] for each in api.get("/packages").json["items"]}
     assert numbers == {"1Z5R89390357567127", "LOCAL0005"}
+
+
+def _import_csv(api, text):
+    """Import *text*. Return the tracking numbers of all packages, and the errors."""
+    result = api.post("/packages/import", data=text, headers=CSV).json
+    return {each["tracking_number"] for each in api.get("/packages").json["items"]}, result[
+        "errors"
+    ]
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536, 131_072, 200_000])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_csv_import_reports_a_long_line_once_and_does_not_import_its_rest(api, length, newline):
+    lines = [
+        "tracking_number,carrier",
+        "x" * length + "287809468872,fedex",
+        "LOCAL0001,local",
+        "bad",
+    ]
+
+    numbers, errors = _import_csv(api, newline.join(lines))
+
+    assert numbers == {"LOCAL0001"}
+    assert [error["line"] for error in errors] == [2, 4]
+    assert "more than 65536 characters" in errors[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ['"' + "x" * 65_535 + '""\n287809468872,fedex,\n"', '"' + "x\n" * 40_000 + '"'],
+)
+def test_csv_import_skips_all_lines_of_a_long_record(api, metadata):
+    text = f"tracking_number,carrier,metadata\nLOCAL0001,local,{metadata}\nLOCAL0002,local,\n"
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL0002"}
+    assert [error["line"] for error in errors] == [2]
+
+
+def test_csv_import_reports_the_first_line_of_a_record_with_line_breaks(api):
+    text = (
+        "tracking_number,carrier,metadata\n"
+        'LOCAL0001,local,"{\n""a"": 1\n}"\n'
+        'LOCAL0002,local,"{\n""a"":\n"\n'
+        "LOCAL0003\n"
+    )
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL0001"}
+    assert [error["line"] for error in errors] == [5, 8]
+
+
+def test_csv_import_reports_the_line_of_a_quotation_mark_that_is_not_closed(api):
+    text = "tracking_number,reference,carrier\nLOCAL0001,a,local\n" + 'LOCAL0002,"12 inch,local\n'
+    text += "".join(f"LOCAL000{each},a,local\n" for each in range(3, 8))
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL0001"}
+    assert [(error["line"], error["code"]) for error in errors] == [(3, "malformed_csv")]
+    assert "opens a field in this line and is not closed" in errors[0]["detail"]
+
+
+def test_csv_import_reports_the_line_of_a_quotation_mark_that_a_later_one_closes(api):
+    text = (
+        "tracking_number,reference,carrier\n"
+        'LOCAL0001,"12 inch,local\n'
+        "LOCAL0002,a,local\n"
+        'LOCAL0003,"b",local\n'
+        'LOCAL0004,12" pipe,local\n'
+    )
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL0004"}
+    assert [error["line"] for error in errors] == [2]
+    assert "lines from 2 to 4 were not imported" in errors[0]["detail"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv_import_detects_the_separator_in_the_header(api, separator):
+    rows = [
+        ("\ufefftracking_number", "carrier", "reference", "tags"),
+        ("LOCAL0001", "local", '"1,2;3\t4 ""x"""', '"a;b"'),
+    ]
+
+    numbers, errors = _import_csv(api, "".join(separator.join(row) + "\r\n" for row in rows))
+
+    assert (numbers, errors) == ({"LOCAL0001"}, [])
+    (package,) = api.get("/packages").json["items"]
+    assert package["reference"].split() == ["1,2;3", "4", '"x"']
+    assert package["tags"] == ["a", "b"]
+
+
+def test_csv_import_names_the_separators_if_the_header_has_another(api):
+    response = api.post("/packages/import", data="tracking_number|carrier\n1|x", headers=CSV)
+
+    assert response.status_code == 422
+    assert "separated by commas, semicolons or tabs" in response.json["detail"]
 
 
 def test_jsonl_import_accepts_gzip_and_reports_bad_lines(api):

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from enum import Enum, auto
+from typing import IO, Any, Final, cast
 
 from backend.chassis.csv_cells import remove_formula_guard
 from backend.chassis.web.problems import ServiceError
@@ -17,6 +19,11 @@ MAX_ERRORS: Final = 1000
 _BATCH: Final = 200
 MAX_LINES: Final = 100_000
 MAX_LINE_CHARACTERS: Final = 64 * 1024
+_CSV_SEPARATORS: Final = (",", ";", "\t")
+_QUOTED_TEXT: Final = re.compile(r'(?:[^"]++|"")*+')
+_QUOTE_ADVICE: Final = (
+    "Remove the quotation mark, or put the field in quotation marks and write each one in it twice."
+)
 _LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
 _EVENT_FIELDS: Final = ("code", "occurred_at", "reason", "detail", "external_id")
 # Columns of exports that are computed. They are ignored.
@@ -119,39 +126,23 @@ def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
 
 
 def read_csv(stream: IO[bytes]) -> Iterator[Line]:
-    """Yield number and content of each row; the number is that of its last line.
+    """Yield number and content of each row; the number is that of its first line.
+
+    The header determines the separator: comma, semicolon or tab.
 
     Raises:
         InvalidFile: the header is missing, or has unknown columns or none for the number.
     """
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="strict", newline="")
-    reader = csv.reader(_limit_lines(text), strict=True)
-    header = _read_header(reader)
-    while True:
+    records = _read_records(io.TextIOWrapper(stream, "utf-8-sig", errors="strict", newline=None))
+    header = _read_header(next(records, None))
+    for record in records:
         try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, InvalidLine(f"The line is not CSV: {error}.", "malformed_csv")
-            continue
-        except UnicodeDecodeError as error:
-            raise InvalidFile(f"The file is not UTF-8 after line {reader.line_num}.") from error
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(header):
-            yield (
-                reader.line_num,
-                InvalidLine(
-                    f"The line has {len(row)} fields and the header {len(header)}.",
-                    "malformed_csv",
-                ),
-            )
-            continue
-        try:
-            yield reader.line_num, _build_object(dict(zip(header, row, strict=True)))
+            content = _parse_record(record, header)
         except InvalidLine as error:
-            yield reader.line_num, error
+            yield record.error_line, error
+            continue
+        if content is not None:
+            yield record.line, content
 
 
 def _import_batch(
@@ -207,22 +198,156 @@ def _read_lines(stream: IO[bytes]) -> Iterator[tuple[int, str | InvalidLine]]:
             yield number, InvalidLine("The line is not UTF-8.", "malformed_json")
 
 
-def _limit_lines(text: io.TextIOWrapper) -> Iterator[str]:
-    count = 0
-    while line := text.readline(MAX_LINE_CHARACTERS):
-        count += 1
-        if count > MAX_LINES:
-            raise InvalidFile(f"A file can have at most {MAX_LINES} lines.")
-        yield line
+class _QuoteState(Enum):
+    """Position of a CSV parser in a record, as RFC 4180 defines fields."""
+
+    FIELD_START = auto()
+    UNQUOTED = auto()
+    QUOTED = auto()
+    # After a quotation mark in a quoted field: it ends the field, or is the first of two.
+    QUOTE_IN_QUOTED = auto()
+    # Text follows the end of a quoted field. The record ends with this line.
+    MALFORMED = auto()
 
 
-def _read_header(reader: Any) -> list[str]:
+@dataclass(slots=True)
+class _CsvRecord:
+    """The lines of one CSV record. The text of a record that is too long is not kept.
+
+    Attributes:
+        line: number of the first line.
+        last_line: number of the last line.
+        quote_line: number of the line where the latest quoted field begins, or 0.
+        size: length in characters, with line ends.
+    """
+
+    separator: str
+    line: int
+    last_line: int = 0
+    quote_line: int = 0
+    size: int = 0
+    parts: list[str] = field(default_factory=list)
+    state: _QuoteState = _QuoteState.FIELD_START
+
+    @property
+    def is_quote_open(self) -> bool:
+        return self.state is _QuoteState.QUOTED
+
+    @property
+    def error_line(self) -> int:
+        """Line to report for an error: where the quote opens that is not closed, or the first."""
+        is_quote_wrong = self.state in (_QuoteState.QUOTED, _QuoteState.MALFORMED)
+        return self.quote_line if is_quote_wrong else self.line
+
+    def add(self, number: int, part: str) -> None:
+        """Add a line, or a part of a long one."""
+        self.last_line = number
+        self.size += len(part)
+        if self.size > MAX_LINE_CHARACTERS:
+            self.parts.clear()
+        else:
+            self.parts.append(part)
+        is_in_field = self.state is not _QuoteState.FIELD_START
+        if '"' in part or not part.endswith("\n") or (is_in_field and not self.is_quote_open):
+            self._scan_quotes(number, part.removesuffix("\n"))
+
+    def parse(self) -> list[str]:
+        """Return the fields.
+
+        Raises:
+            InvalidLine: the record is too long, or it is not CSV.
+        """
+        if self.is_quote_open:
+            raise InvalidLine(
+                "A quotation mark opens a field in this line and is not closed, so the lines after "
+                f"it were not imported. {_QUOTE_ADVICE}",
+                "malformed_csv",
+            )
+        if self.size > MAX_LINE_CHARACTERS:
+            raise InvalidLine(f"The line has more than {MAX_LINE_CHARACTERS} characters.")
+        try:
+            return next(csv.reader(self.parts, delimiter=self.separator, strict=True), [])
+        except csv.Error as error:
+            if self.last_line == self.error_line:
+                detail = f"The line is not CSV: {error}."
+            else:
+                detail = (
+                    "A quotation mark opens a field in this line, and text follows the quotation "
+                    f"mark that closes it in line {self.last_line}. The lines from {self.line} to "
+                    f"{self.last_line} were not imported. {_QUOTE_ADVICE}"
+                )
+            raise InvalidLine(detail, "malformed_csv") from None
+
+    def _scan_quotes(self, number: int, part: str) -> None:
+        position = 0
+        while position < len(part) and self.state is not _QuoteState.MALFORMED:
+            position = self._scan_field(number, part, position)
+
+    def _scan_field(self, number: int, part: str, start: int) -> int:
+        """Update the state by the text from *start*. Return the position where it changes again."""
+        if self.state is _QuoteState.QUOTED:
+            end = cast("re.Match[str]", _QUOTED_TEXT.match(part, start)).end()
+            if end < len(part):
+                self.state = _QuoteState.QUOTE_IN_QUOTED
+            return end + 1
+        if self.state is _QuoteState.QUOTE_IN_QUOTED:
+            is_field_end = part[start] == self.separator
+            after = _QuoteState.FIELD_START if is_field_end else _QuoteState.MALFORMED
+            self.state = _QuoteState.QUOTED if part[start] == '"' else after
+            return start + 1
+        if self.state is _QuoteState.FIELD_START and part[start] == '"':
+            quote = start
+        else:
+            quote = part.find(f'{self.separator}"', start) + 1
+            if not quote:
+                is_field_end = part.endswith(self.separator)
+                self.state = _QuoteState.FIELD_START if is_field_end else _QuoteState.UNQUOTED
+                return len(part)
+        self.state = _QuoteState.QUOTED
+        self.quote_line = number
+        return quote + 1
+
+
+def _read_records(text: io.TextIOWrapper) -> Iterator[_CsvRecord]:
+    """Yield the records of a CSV file. At most MAX_LINE_CHARACTERS of each are in memory."""
+    separator = ""
+    record: _CsvRecord | None = None
+    for number, part in _read_line_parts(text):
+        separator = separator or max(_CSV_SEPARATORS, key=part.count)
+        record = record or _CsvRecord(separator, number)
+        record.add(number, part)
+        if part.endswith("\n") and not record.is_quote_open:
+            yield record
+            record = None
+    if record:
+        yield record
+
+
+def _read_line_parts(text: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line; a long line in several parts with the same number."""
+    number = 1
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidFile("The first line is not the header of a CSV file in UTF-8.") from error
+        while part := text.readline(MAX_LINE_CHARACTERS):
+            if number > MAX_LINES:
+                raise InvalidFile(f"A file can have at most {MAX_LINES} lines.")
+            yield number, part
+            number += part.endswith("\n")
+    except UnicodeDecodeError as error:
+        raise InvalidFile(
+            f"The file is not UTF-8 in line {number} or after it. Save it as CSV in UTF-8."
+        ) from error
+
+
+def _read_header(record: _CsvRecord | None) -> list[str]:
+    try:
+        header = [name.strip().lower() for name in record.parse()] if record else []
+    except InvalidLine as error:
+        raise InvalidFile(f"The header is invalid. {error}") from error
     if "tracking_number" not in header:
-        raise InvalidFile("The header has no column tracking_number.")
+        raise InvalidFile(
+            "The header has no column tracking_number. Write the names of the columns in the first "
+            "line, separated by commas, semicolons or tabs."
+        )
     unknown = sorted(set(header) - _CSV_COLUMNS - _COMPUTED)
     if unknown:
         raise InvalidFile(
@@ -232,6 +357,18 @@ def _read_header(reader: Any) -> list[str]:
     if len(set(header)) < len(header):
         raise InvalidFile("The header has a column twice.")
     return header
+
+
+def _parse_record(record: _CsvRecord, header: Sequence[str]) -> dict[str, Any] | None:
+    """Return the JSON object of a package, or None if all cells are empty."""
+    row = record.parse()
+    if not any(cell.strip() for cell in row):
+        return None
+    if len(row) != len(header):
+        raise InvalidLine(
+            f"The line has {len(row)} fields and the header {len(header)}.", "malformed_csv"
+        )
+    return _build_object(dict(zip(header, row, strict=True)))
 
 
 def _build_object(row: Mapping[str, str]) -> dict[str, Any]:
