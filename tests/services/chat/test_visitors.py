@@ -454,7 +454,8 @@ def test_human_mode_silences_the_agent_and_read_positions_reach_the_team(
     typing = visitor.call("POST", "/typing", json={"typing": True})
 
     assert (read.json, typing.status_code) == ({"seq": 4}, 202)
-    assert len(agent.queries) == 1
+    # The server may still get questions of earlier tests.
+    assert "Thank you" not in [query["user_request"] for query in agent.queries]
     participants = client.get(path, headers=colleague).json["participants"]
     assert {row["read_seq"] for row in participants if row["actor"].startswith("contact:")} == {4}
 
