@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.ai.speech.engines import (
-    AUDIO_FORMATS,
     MAX_AUDIO_BYTES,
     MAX_SPEECH_CHARACTERS,
     MEDIA_TYPES,
+    AudioFormat,
     Transcript,
     TranscriptSegment,
 )
@@ -45,8 +45,6 @@ _FORM_BYTES: Final = 1024 * 1024
 _MAX_PARTS: Final = 20
 _FILE_FIELD: Final = "file"
 Model = Annotated[str, Field(min_length=1, max_length=200)]
-# The engine decides which formats it writes, so that an error lists these only.
-SpeechFormat = Annotated[str, Field(max_length=20, json_schema_extra={"enum": [*AUDIO_FORMATS]})]
 TranscriptFormat = Literal["json", "text", "verbose_json", "srt", "vtt"]
 
 
@@ -74,14 +72,14 @@ class SpeechInput(Input):
     """A text that is converted to speech.
 
     `model` is required, as in OpenAI's API. `model` and `instructions` have no effect: the server
-    has one engine. `voice` is a voice of this
-    engine. The names of OpenAI's voices stand for one that fits the language of the text.
+    has one engine. `voice` is a voice of this engine. The names of OpenAI's voices stand for one
+    that fits the language of the text.
     """
 
     model: Model
     input: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SPEECH_CHARACTERS)]
     voice: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_+-]*$")] = ""
-    response_format: SpeechFormat | None = None
+    response_format: AudioFormat | None = None
     speed: Annotated[float, Field(ge=0.25, le=4.0)] = 1.0
     instructions: Annotated[str, Field(max_length=10_000)] | None = None
     stream_format: Literal["audio"] = "audio"
