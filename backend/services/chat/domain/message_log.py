@@ -174,9 +174,8 @@ class MessageLog:
         at: datetime | None = None,
     ) -> bool:
         """Replace the content. Returns False if it is the same, or the message is deleted."""
-        if "transcript" in message.content and content.get("type") == "audio":
-            # A new caption does not change the recording.
-            content = {**content, "transcript": message.content["transcript"]}
+        if content.get("type") == "audio" == message.content.get("type"):
+            content = {**content, **_get_recordings(message.content)}
         if message.deleted_at is not None or message.content == content:
             return False
         now = self._now()
@@ -492,6 +491,14 @@ class MessageLog:
         )
         self._hook_queue.queue_event(session, conversation.tenant_id, event)
         call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
+
+def _get_recordings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an edit does not change: it replaces the caption, not the recordings.
+
+    A later transcript refers to the ids of the files.
+    """
+    return {name: content[name] for name in ("attachments", "transcript") if name in content}
 
 
 def _initial_state(new: NewMessage, *, is_queued: bool) -> str:

@@ -122,6 +122,34 @@ def test_transcript_is_found_by_the_search(client, colleague, send, run):
     assert any(hit["message"]["content"]["type"] == "audio" for hit in hits)
 
 
+def test_caption_that_is_edited_before_the_transcript_keeps_the_transcript(
+    client, account, colleague, agent, send, run
+):
+    send()
+    run("media download")
+    message = {
+        "message_id": 1,
+        "date": 1_760_000_001,
+        "edit_date": 1_760_000_010,
+        "chat": {"id": 7, "type": "private"},
+        "from": {"id": 7, "is_bot": False, "first_name": "Ann"},
+        "voice": {"file_id": "f1", "mime_type": "audio/ogg", "duration": 3},
+        "caption": "my question",
+    }
+    client.post(
+        f"/webhook/telegram/{account}",
+        json={"update_id": 99, "edited_message": message},
+        headers={"X-Telegram-Bot-Api-Secret-Token": SECRET},
+    )
+    run()
+    run()
+
+    recording = read_conversation(client, colleague)["messages"][0]
+    assert recording["content"]["text"] == "my question"
+    assert recording["attachments"][0]["transcription"]["text"] == "Where is my parcel?"
+    assert [run["user_request"] for run in agent.runs] == ["my question\nWhere is my parcel?"]
+
+
 def test_answer_waits_for_the_transcript(client, colleague, agent, send, run):
     send()
     run("media download")
