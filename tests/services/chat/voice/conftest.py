@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from backend.ai.speech.settings import SpeechServer, SpeechSettings
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION
 from backend.chassis.web.app_factory import get_component
 from backend.security.outbound import AllowedHost
 from backend.services.chat.app import create_app
@@ -31,9 +32,15 @@ def speech(servers):
 
 
 @pytest.fixture
-def settings(settings, servers, speech):
+def encryption():
+    """Encryption at rest is off; modules of tests replace it."""
+    return NO_ENCRYPTION
+
+
+@pytest.fixture
+def settings(settings, servers, speech, encryption):
     host = AllowedHost.parse(urlsplit(servers.url).netloc)
-    return replace(settings, speech=speech, private_hosts=(host,))
+    return replace(settings, speech=speech, private_hosts=(host,), encryption=encryption)
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ import pytest
 from sqlalchemy import select, update
 
 from backend.ai.speech.engines import SpeechFailed
+from backend.chassis.data_encryption.settings import EncryptionSettings
 from backend.services.chat.domain.voice import jobs as voice_jobs
 from backend.services.chat.domain.voice.spoken_text import to_spoken_text
 from backend.services.chat.store.tables import Conversation, Message, VoiceJob
+from tests.databases import on_postgresql
+from tests.services.chat.test_encryption import list_files_with
 from tests.services.chat.voice.fakes import RECORDING, SPEECH
 
 SECRET = "secret-of-the-webhook"
@@ -274,3 +277,31 @@ def test_text_is_spoken_without_marks_citations_and_urls():
 
     assert "Monday, see here" in text
     assert not any(mark in text for mark in ("*", "[", "http"))
+
+
+class TestWithEncryption:
+    """Encryption at rest is on."""
+
+    @pytest.fixture
+    def encryption(self):
+        return EncryptionSettings(master_keys=(bytes(range(32)),))
+
+    def test_neither_transcript_nor_files_are_stored_in_clear(
+        self, client, colleague, agent, servers, settings, send, run
+    ):
+        if on_postgresql():
+            pytest.skip("looks into the SQLite file")
+        servers.transcript = {"text": "Where is the Zwetschgenmarmelade?"}
+        send()
+        run()
+        run()
+
+        recording, answer, spoken = read_conversation(client, colleague)["messages"]
+        transcription = recording["attachments"][0]["transcription"]
+        assert transcription["text"] == "Where is the Zwetschgenmarmelade?"
+        assert answer["content"]["text"] == "You said: Where is the Zwetschgenmarmelade?"
+        assert spoken["attachments"][0]["state"] == "stored"
+        hits = client.get("/search?q=zwetschgenmarmelade", headers=colleague).json["items"]
+        assert len(hits) == 2
+        for marker in ("zwetschgen", RECORDING.decode(), SPEECH.decode()):
+            assert list_files_with(settings.common.data_dir, marker) == []
