@@ -29,6 +29,8 @@ from backend.services.chat.clients.provider_http import (
 
 _MAX_TRANSCRIPT_BYTES: Final = 4 * 1024 * 1024
 _TIMEOUT_SECONDS: Final = 120.0
+# A longer duration is an error of the server: a recording has at most 25 MB.
+_MAX_SECONDS: Final = 86_400
 _TEMPORARY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _DEFAULT_VOICE: Final = "alloy"
 # Servers recognise a format by the file name. Some of our media types have several endings.
@@ -83,19 +85,21 @@ class _SpeechClient:
         if response.is_too_large:
             raise SpeechFailed("engine_rejected", "The response of the speech server is too large.")
         if response.status != 200:
-            raise _to_failure(response)
+            raise self._to_failure(response)
         return response
 
-
-def _to_failure(response: ProviderResponse) -> SpeechFailed:
-    error = response.json.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else None
-    detail = f"The speech server responds with status {response.status}"
-    if isinstance(message, str) and message:
-        detail = f"{detail}: {message[:300]}"
-    if response.status in _TEMPORARY:
-        return SpeechFailed("engine_unavailable", detail, is_temporary=True)
-    return SpeechFailed("engine_rejected", detail)
+    def _to_failure(self, response: ProviderResponse) -> SpeechFailed:
+        error = response.json.get("error")
+        message = error.get("message") if isinstance(error, Mapping) else None
+        detail = f"The speech server responds with status {response.status}"
+        if isinstance(message, str) and message:
+            # Callers of the API and colleagues read it. Some servers repeat a rejected key.
+            if self._server.key:
+                message = message.replace(self._server.key, "[key]")
+            detail = f"{detail}: {message[:300]}"
+        if response.status in _TEMPORARY:
+            return SpeechFailed("engine_unavailable", detail, is_temporary=True)
+        return SpeechFailed("engine_rejected", detail)
 
 
 class ServerTranscriber:
@@ -125,15 +129,22 @@ class ServerTranscriber:
 
 
 def _read_transcript(fields: Mapping[str, Any], language: str) -> Transcript:
-    text, seconds = fields.get("text"), fields.get("duration")
+    text = fields.get("text")
     if not isinstance(text, str):
         raise SpeechFailed("engine_rejected", "The response of the speech server has no text.")
     found = fields.get("language")
     return Transcript(
         text.strip(),
-        found if isinstance(found, str) else language,
-        float(seconds) if isinstance(seconds, int | float) else 0.0,
+        found if isinstance(found, str) and found.isascii() and found.isprintable() else language,
+        _read_seconds(fields.get("duration")),
     )
+
+
+def _read_seconds(value: object) -> float:
+    """Return a duration, or 0 if *value* is none: JSON of Python can contain NaN and Infinity."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if 0 <= value <= _MAX_SECONDS else 0.0
 
 
 class ServerSynthesizer:

@@ -18,7 +18,8 @@ KEY = "key-of-the-speech-server"
 class FakeServers:
     """Answers as Telegram below `/botTOKEN` and as the speech server below `/v1`.
 
-    `failures` are statuses of the next responses of the speech server.
+    `failures` are statuses of the next responses of the speech server, `failure_message` is their
+    message.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class FakeServers:
         self.transcript: object = {"text": "Where is my parcel?"}
         self.recording = RECORDING
         self.failures: deque[int] = deque()
+        self.failure_message = "The engine is overloaded."
         self.transcriptions: list[dict[str, bytes]] = []
         self.speeches: list[dict[str, object]] = []
         self.sent: list[tuple[str, dict[str, bytes] | dict[str, object]]] = []
@@ -57,7 +59,7 @@ class FakeServers:
             self.speeches.append(json.loads(body))
         if self.failures:
             status = self.failures.popleft()
-            handler.send_json(status, {"error": {"message": "The engine is overloaded."}})
+            handler.send_json(status, {"error": {"message": self.failure_message}})
         elif path == "/v1/audio/transcriptions":
             handler.send_json(200, self.transcript)
         else:

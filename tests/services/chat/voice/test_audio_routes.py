@@ -8,7 +8,7 @@ import pytest
 from backend.ai.speech.settings import SpeechServer, SpeechSettings
 from backend.services.chat.domain.voice.speech import SpeechService
 from backend.services.chat.errors import SpeechNotSupported
-from tests.services.chat.voice.fakes import RECORDING, SPEECH
+from tests.services.chat.voice.fakes import KEY, RECORDING, SPEECH
 
 
 def transcribe(client, who, content=RECORDING, **fields):
@@ -111,6 +111,28 @@ def test_malformed_response_of_the_engine_is_reported(client, ada, servers, tran
     servers.transcript = transcript
 
     assert transcribe(client, ada).status_code == 502
+
+
+@pytest.mark.parametrize("duration", [float("nan"), float("inf"), -1, 10**400, True, "2.5", None])
+def test_invalid_duration_of_the_engine_is_ignored(client, ada, servers, duration):
+    servers.transcript = {"text": "Hello", "duration": duration}
+
+    expected = "1\n00:00:00,000 --> 00:00:00,000\nHello\n\n"
+    assert transcribe(client, ada, response_format="srt").text == expected
+
+
+def test_characters_that_no_database_stores_are_removed_from_a_transcript(client, ada, servers):
+    servers.transcript = {"text": "Where\0 is\ud800 it?"}
+
+    assert transcribe(client, ada).json == {"text": "Where is? it?"}
+
+
+def test_key_that_the_engine_repeats_is_not_in_the_error(client, ada, servers):
+    servers.failures.append(401)
+    servers.failure_message = f"Incorrect API key provided: {KEY}."
+
+    message = transcribe(client, ada).json["error"]["message"]
+    assert message.endswith("status 401: Incorrect API key provided: [key].")
 
 
 def test_text_is_spoken(client, ada, servers):

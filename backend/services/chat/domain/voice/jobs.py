@@ -24,6 +24,7 @@ from backend.ai.speech.engines import (
 )
 from backend.chassis.background import PeriodicTask
 from backend.chassis.database.sessions import Database, Session
+from backend.services.chat.domain.channels.fields import clean_text
 from backend.services.chat.domain.inbox import change_mode
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
 from backend.services.chat.domain.voice.notices import get_notice
@@ -178,9 +179,10 @@ class VoiceJobs:
         transcript = self._transcriber.transcribe(
             content[: MAX_AUDIO_BYTES + 1], work.media_type, "", self._timeout_seconds
         )
-        if not transcript.text:
+        text = clean_text(transcript.text)
+        if not text:
             raise SpeechFailed("no_speech", "The recording contains no speech that was recognised.")
-        self._store_transcript(work, transcript)
+        self._store_transcript(work, replace(transcript, text=text))
 
     def _store_transcript(self, work: _Work, transcript: Transcript) -> None:
         values = {

@@ -1,5 +1,6 @@
 """Transcription and speech for clients of the API."""
 
+from dataclasses import replace
 from typing import Final
 
 from backend.ai.speech.engines import (
@@ -12,6 +13,7 @@ from backend.ai.speech.engines import (
     Transcript,
 )
 from backend.chassis.web.problems import ServiceError
+from backend.services.chat.domain.channels.fields import clean_text
 from backend.services.chat.domain.media.file_types import detect_type
 from backend.services.chat.domain.voice.spoken_text import find_language
 from backend.services.chat.errors import (
@@ -71,9 +73,12 @@ class SpeechService:
         if media_type.startswith(("text/", "image/", "application/pdf")):
             raise RecordingUnreadable(f"The file is no audio, but {media_type}.")
         try:
-            return self._transcriber.transcribe(content, media_type, language, _TIMEOUT_SECONDS)
+            transcript = self._transcriber.transcribe(
+                content, media_type, language, _TIMEOUT_SECONDS
+            )
         except SpeechFailed as error:
             raise _to_error(error) from error
+        return replace(transcript, text=clean_text(transcript.text))
 
     def choose_format(self, name: str | None) -> AudioFormat:
         """Return *name*, or the first of mp3 and wav that the engine writes.
