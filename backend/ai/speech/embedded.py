@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from backend.ai.speech.engines import (
@@ -68,6 +69,7 @@ class EmbeddedTranscriber:
             raise _unavailable(f"The extra voice is not installed. Run: {INSTALL_COMMAND}")
         if not is_downloaded(settings.data_dir):
             raise _unavailable(f"The Whisper model is not downloaded. Run: {FETCH_COMMAND}")
+        deadline = monotonic() + timeout_seconds
         if not self._slot.acquire(timeout=min(_QUEUE_SECONDS, timeout_seconds)):
             raise _unavailable("Another recording is being transcribed. Retry later.")
         try:
@@ -81,7 +83,8 @@ class EmbeddedTranscriber:
                 ],
                 content,
                 max_memory_bytes=_TRANSCRIPTION_MEMORY + _MEMORY_PER_SECOND * settings.max_seconds,
-                timeout_seconds=timeout_seconds,
+                # Without the time in the queue: the caller's own limit includes it.
+                timeout_seconds=max(1.0, deadline - monotonic()),
                 max_output_bytes=_MAX_TRANSCRIPT_BYTES,
             )
             return _read_transcript(json.loads(output))

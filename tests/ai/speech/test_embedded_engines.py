@@ -9,6 +9,7 @@ import os
 import resource
 import struct
 import threading
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -280,3 +281,24 @@ def test_second_recording_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -
 
     assert failure.value.is_temporary
     assert transcribe(transcriber, b"") == "Hello"
+
+
+def test_time_in_the_queue_is_part_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts: list[float] = []
+
+    def run(*_: object, timeout_seconds: float, **__: object) -> bytes:
+        timeouts.append(timeout_seconds)
+        return b'{"text": "Hello", "language": "en", "seconds": 1, "segments": []}'
+
+    monkeypatch.setattr(embedded, "run_process", run)
+    monkeypatch.setattr(embedded, "are_packages_installed", lambda: True)
+    monkeypatch.setattr(embedded, "is_downloaded", lambda _data_dir: True)
+    transcriber = EmbeddedTranscriber(SpeechSettings(recognition="embedded"))
+    transcriber._slot.acquire()
+    second = threading.Thread(target=transcribe, args=(transcriber, b""))
+    second.start()
+    time.sleep(0.3)
+    transcriber._slot.release()
+    second.join(10)
+
+    assert 110 < timeouts[0] <= 119.8
