@@ -26,15 +26,21 @@ def sum_waiting_bytes(session: Session, tenant_id: str, user_id: str, now: datet
 def find_upload(
     session: Session, tenant_id: str, conversation_id: str, user_id: str, upload_id: str
 ) -> Upload | None:
-    """Return a file that the user has uploaded for the conversation, or None."""
-    return session.scalar(
-        select(Upload).where(
+    """Return a file that the user has uploaded for the conversation, or None.
+
+    The row is locked: the deletion of expired uploads waits until the file belongs to a message.
+    """
+    query = (
+        select(Upload)
+        .where(
             Upload.id == upload_id,
             Upload.tenant_id == tenant_id,
             Upload.conversation_id == conversation_id,
             Upload.user_id == user_id,
         )
+        .with_for_update()
     )
+    return session.scalar(query)
 
 
 def delete_uploads(session: Session, ids: Sequence[str]) -> None:
