@@ -239,7 +239,7 @@ class SpeechOff(ServiceError):
     title = "Speech is off"
 
     def __init__(self, variable: str) -> None:
-        super().__init__(f"This server has no engine for it. Its operator can set {variable}.")
+        super().__init__(f"This server has no engine for speech. The operator can set {variable}.")
 
 
 class SpeechUnavailable(ServiceError):
