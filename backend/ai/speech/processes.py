@@ -1,20 +1,24 @@
 """Start the processes of `process.py`, and read their output up to a bound."""
 
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from math import ceil
-from pathlib import Path
 from typing import IO, Final, cast
 
-import backend
+from backend.chassis.child_processes import start_module
 
 _MODULE: Final = "backend.ai.speech.process"
-_ROOT: Final = Path(backend.__file__).resolve().parents[1]
 _END_SECONDS: Final = 10.0
+# Freed memory is used again instead of returned to the system: half of the page faults, and 10 %
+# less CPU time. Arenas of threads would reserve address space.
+_VARIABLES: Final = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 class ProcessFailed(Exception):
@@ -49,15 +53,7 @@ def run_process(
     command, *rest = arguments
     limits = [str(max_memory_bytes), str(ceil(timeout_seconds))]
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", _MODULE, command, *limits, *rest],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env=_build_environment(),
-            start_new_session=True,
-        )
+        process = start_module(_MODULE, [command, *limits, *rest], _VARIABLES)
     except OSError as error:
         raise ProcessFailed("the process cannot be started") from error
     timer = threading.Timer(timeout_seconds, process.kill)
@@ -86,20 +82,3 @@ def _write(stdin: IO[bytes], content: bytes) -> None:
     # A process that failed does not read everything.
     with suppress(OSError), stdin:
         stdin.write(content)
-
-
-def _build_environment() -> dict[str, str]:
-    """Return the environment of the process: the one of this process contains secrets."""
-    return {
-        "PYTHONPATH": str(_ROOT),
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        # Freed memory is used again instead of returned to the system: half of the page faults, and
-        # 10 % less CPU time. Arenas of threads would reserve address space.
-        "MALLOC_ARENA_MAX": "1",
-        "MALLOC_MMAP_THRESHOLD_": str(2**25),
-        "MALLOC_TRIM_THRESHOLD_": str(2**30),
-        "MALLOC_TOP_PAD_": str(2**26),
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }

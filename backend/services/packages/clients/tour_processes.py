@@ -1,19 +1,16 @@
 """Processes that compute tours: `clients/tour_solver.py` under limits of time and memory."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Final, cast
 
+from backend.chassis.child_processes import start_module
 from backend.services.packages.model import TourProblem
 
 _MODULE: Final = "backend.services.packages.clients.tour_solver"
-_ROOT: Final = Path(__file__).resolve().parents[4]
 _MAX_MEMORY_BYTES: Final = 1024**3
 # Start of the interpreter, and writing the result.
 _EXTRA_SECONDS: Final = 30
@@ -73,20 +70,12 @@ class TourSolver:
                 self._process.kill()
 
     def _start(self, timeout_seconds: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", _MODULE, str(_MAX_MEMORY_BYTES), str(timeout_seconds)]
+        limits = [str(_MAX_MEMORY_BYTES), str(timeout_seconds)]
         with self._lock:
             if self._is_stopped:
                 raise SolverFailed("stopped")
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    cwd=_ROOT,
-                    env=_build_environment(),
-                    start_new_session=True,
-                )
+                self._process = start_module(_MODULE, limits)
             except OSError as error:
                 raise SolverFailed("the process cannot be started") from error
             return self._process
@@ -94,15 +83,3 @@ class TourSolver:
 
 def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
     return cast("IO[bytes]", process.stdout).readline(_MAX_LINE_BYTES)
-
-
-def _build_environment() -> dict[str, str]:
-    """Return the environment of the process: the one of this process contains secrets."""
-    return {
-        "PYTHONPATH": str(_ROOT),
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "2",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }

@@ -13,25 +13,16 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Final, Protocol
 
-import backend
+from backend.chassis.child_processes import CODE_ROOT, build_environment
 from backend.services.rag.extraction.fork_server import FORKED, encode_request
 
-_ROOT = Path(backend.__file__).parents[1]
 _PROCESS: Final = "backend.services.rag.extraction.process"
 _SERVER: Final = "backend.services.rag.extraction.fork_server"
 # A fork takes milliseconds; importing the parsers on a busy host takes seconds.
 _FORK_TIMEOUT_SECONDS = 60.0
 _END_TIMEOUT_SECONDS = 10.0
-
-# Libraries reserve address space per thread, which would exhaust the memory limit.
-_SINGLE_THREAD_ENV = {
-    "MALLOC_ARENA_MAX": "2",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-}
 
 
 class ParserProcess(Protocol):
@@ -85,8 +76,8 @@ class _SpawnedProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env=_build_environment(),
+            cwd=CODE_ROOT,
+            env=build_environment(),
             text=True,
             encoding="utf-8",
             start_new_session=True,
@@ -155,8 +146,8 @@ class ForkedProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                cwd=_ROOT,
-                env=_build_environment(),
+                cwd=CODE_ROOT,
+                env=build_environment(),
                 pass_fds=(other_end.fileno(),),
                 start_new_session=True,
             )
@@ -203,13 +194,3 @@ class _ForkedProcess:
 def select_processes() -> ParserProcesses:
     """Return the faster kind that this system supports."""
     return ForkedProcesses() if sys.platform == "linux" else SpawnedProcesses()
-
-
-def _build_environment() -> dict[str, str]:
-    """Return the environment of the processes: the one of this process contains secrets."""
-    return {
-        "PYTHONPATH": str(_ROOT),
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        **_SINGLE_THREAD_ENV,
-    }

@@ -2,16 +2,14 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-import backend
 from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
+from backend.chassis.child_processes import CODE_ROOT, build_environment
 from backend.services.rag.domain.ingestion.chunking import (
     Chunk,
     Section,
@@ -22,7 +20,8 @@ from backend.services.rag.domain.ingestion.chunking_process import END_LINE, OUT
 from backend.services.rag.errors import ExtractionFailed
 
 _log = logging.getLogger(__name__)
-_ROOT = Path(backend.__file__).parents[1]
+# The library would start a thread per processor, each with its own memory.
+_VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 # Chunking more text than this takes longer than starting a process for it.
 _MAX_CHARS_IN_THIS_PROCESS = 200_000
 _WRITE_CHARS = 2**20
@@ -86,19 +85,8 @@ class Chunker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            # Do not inherit the environment: it contains secrets.
-            env={
-                "PYTHONPATH": str(_ROOT),
-                "PATH": os.defpath,
-                "LANG": "C.UTF-8",
-                # The library would start a thread per processor, each with its own memory.
-                "TOKENIZERS_PARALLELISM": "false",
-                "RAYON_NUM_THREADS": "1",
-                "MALLOC_ARENA_MAX": "2",
-                "OPENBLAS_NUM_THREADS": "1",
-                "OMP_NUM_THREADS": "1",
-            },
+            cwd=CODE_ROOT,
+            env=build_environment(_VARIABLES),
             text=True,
             encoding="utf-8",
             start_new_session=True,
