@@ -5,10 +5,10 @@ from io import BytesIO
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from backend.ai.speech.engines import READABLE_FORMATS, SpeechFailed
+from backend.ai.speech.resampling import resample
 from backend.ai.speech.spectrogram import SAMPLE_RATE, Samples
 
 _MIN_RATE: Final = 4_000
@@ -70,17 +70,7 @@ def _read_blocks(file: soundfile.SoundFile, max_seconds: int) -> Iterator[Sample
                 "audio_too_long",
                 f"The recording is longer than {max_seconds} seconds, the limit of this server.",
             )
-        yield _resample(block.mean(axis=1), rate)
-
-
-def _resample(samples: Samples, rate: int) -> Samples:
-    """Return *samples* at 16 kHz: cut or extend their spectrum, which lets nothing alias."""
-    count = round(len(samples) * SAMPLE_RATE / rate)
-    if rate == SAMPLE_RATE or not count:
-        return samples
-    spectrum: npt.NDArray[np.complex128] = np.fft.rfft(samples)
-    resampled = np.fft.irfft(spectrum[: count // 2 + 1], count) * (count / len(samples))
-    return np.asarray(resampled, np.float32)
+        yield resample(block.mean(axis=1), rate, SAMPLE_RATE)
 
 
 def _not_audio(reason: str) -> SpeechFailed:

@@ -3,9 +3,11 @@
 from io import BytesIO
 from typing import Final
 
+import numpy as np
 import soundfile
 
 from backend.ai.speech.engines import AudioFormat, SpeechFailed
+from backend.ai.speech.resampling import resample
 
 # Format and subtype of libsndfile.
 _FORMATS: Final[dict[str, tuple[str, str]]] = {
@@ -25,24 +27,16 @@ def encode_wav(content: bytes, audio_format: AudioFormat) -> bytes:
     Raises:
         SpeechFailed: *content* is no WAV file.
     """
-    import numpy as np
-
     container, subtype = _FORMATS[audio_format]
     try:
         samples, rate = soundfile.read(BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise SpeechFailed("speech_failed", "The speech cannot be encoded.") from error
-    mono = samples.mean(axis=1)
-    count = round(len(mono) * _OUTPUT_RATE / rate)
-    spectrum = np.fft.rfft(mono)
-    kept = np.zeros(count // 2 + 1, spectrum.dtype)
-    size = min(len(kept), len(spectrum))
-    kept[:size] = spectrum[:size]
-    resampled = np.fft.irfft(kept, count) * (count / max(1, len(mono))) if count else mono
+    resampled = resample(samples.mean(axis=1), rate, _OUTPUT_RATE)
     target = BytesIO()
     soundfile.write(
         target,
-        np.clip(resampled, -1.0, 1.0).astype(np.float32),
+        np.clip(resampled, -1.0, 1.0),
         _OUTPUT_RATE,
         format=container,
         subtype=subtype,
