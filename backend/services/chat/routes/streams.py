@@ -21,7 +21,7 @@ def _create_session_check() -> Callable[[], object]:
 
 @dataclass(slots=True)
 class StreamGuard:
-    """Ends a stream when its session ends, and tells when a heartbeat is due.
+    """Ends a stream when its session ends, and yields heartbeats.
 
     A closed connection is noticed only by writing to it.
 

@@ -74,7 +74,7 @@ class CallService:
         """Return TwiML: what is said, and where the call goes on.
 
         Args:
-            seconds: time to wait for the answer; the provider asks again after it.
+            seconds: time to wait for the answer. The provider repeats the request after it.
         """
         if call.status in _ENDED:
             self._end(call)

@@ -242,7 +242,10 @@ class VoiceJobs:
     def _store_speech(
         self, work: _Work, audio_format: AudioFormat, content: bytes, blob: str
     ) -> bool:
-        """Add the message with the speech. Returns False if it is not wanted any more."""
+        """Add the message with the speech.
+
+        Returns False if the answer was deleted, or another worker has the job.
+        """
         now = self._now()
         values = {"state": "done", "error": None, "next_attempt_at": None}
         with self._database.write(work.tenant_id) as session:
@@ -294,9 +297,10 @@ def hand_over(
     error: SpeechFailed,
     now: datetime,
 ) -> None:
-    """Leave a recording without transcript to a colleague, and say so to the contact.
+    """Hand over a conversation whose recording has no transcript, and send the contact a notice.
 
-    Nothing happens if the agent does not answer in the conversation, or is not asked in a group.
+    Does nothing if no answer of the agent is due: a person answers, or a message in a group is not
+    for the agent.
     """
     if conversation.mode != "bot" or conversation.answer_due_at is None:
         return
