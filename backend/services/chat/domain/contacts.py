@@ -106,8 +106,9 @@ class ContactService:
     def erase_contact(self, caller: Caller, contact_id: str) -> None:
         """Delete a contact, its conversations and what it wrote in groups."""
         with self._database.read(caller.tenant_id) as session:
-            contact_id = _find(session, caller, contact_id).id
-        erase_messages(self._database, caller.tenant_id, contact_actor(contact_id), self._now)
+            person = store.list_person_ids(session, _find(session, caller, contact_id))
+        for each in person:
+            erase_messages(self._database, caller.tenant_id, contact_actor(each), self._now)
         with self._database.write(caller.tenant_id) as session:
             store.erase_contact(session, _find(session, caller, contact_id), self._now())
 

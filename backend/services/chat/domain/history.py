@@ -130,7 +130,7 @@ class HistoryService:
         The user is erased in small transactions. A call after an interruption completes it.
         """
         actor = user_actor(user_id)
-        erased = self._erase_batches(caller, actor, origin, owner_id=user_id)
+        erased = self._erase_batches(caller, [actor], origin, owner_id=user_id)
         with self._database.write(caller.tenant_id) as session:
             store.erase_actor(session, caller.tenant_id, actor, self._now())
             store.clear_user_references(session, caller.tenant_id, user_id)
@@ -151,8 +151,8 @@ class HistoryService:
             if contact is None:
                 raise ResourceNotFound("contact")
             contact_id = contact.id
-        actor = contact_actor(contact_id)
-        erased = self._erase_batches(caller, actor, origin, contact_id=contact_id)
+            actors = list(map(contact_actor, accounts.list_person_ids(session, contact)))
+        erased = self._erase_batches(caller, actors, origin, contact_id=contact_id)
         with self._database.write(caller.tenant_id) as session:
             contact = accounts.find_contact(session, caller.tenant_id, contact_id)
             if contact is not None:
@@ -160,19 +160,23 @@ class HistoryService:
         return erased
 
     def _erase_batches(
-        self, caller: Caller, actor: str, origin: RequestOrigin, **owner: str
+        self, caller: Caller, actors: Sequence[str], origin: RequestOrigin, **owner: str
     ) -> ErasureCounts:
         """Delete the conversations and messages of a person in small transactions.
+
+        The first of *actors* is the target of the audit event.
 
         The audit event is recorded first, with the numbers that are to be deleted, so that an
         interrupted erasure is recorded too. The next call records those that remained.
         """
         with self._database.read(caller.tenant_id) as session:
-            found = store.count_of_person(session, caller.tenant_id, actor, **owner)
+            found = store.count_of_person(session, caller.tenant_id, actors, **owner)
         details = {"conversations": found[0], "messages": found[1]}
-        self._record(caller, "chat.person-erase", actor, origin, details)
+        self._record(caller, "chat.person-erase", actors[0], origin, details)
         conversations = self._delete_conversations(caller, **owner)
-        messages = erase_messages(self._database, caller.tenant_id, actor, self._now)
+        messages = sum(
+            erase_messages(self._database, caller.tenant_id, actor, self._now) for actor in actors
+        )
         return ErasureCounts(conversations, messages)
 
     def _delete_conversations(self, caller: Caller, **owner: str) -> int:

@@ -218,8 +218,27 @@ def merge_contacts(session: Session, source: Contact, target: Contact, now: date
     source.merged_into_id, source.updated_at = target.id, now
 
 
+def list_person_ids(session: Session, contact: Contact) -> list[str]:
+    """Return the id of *contact*, and those of contacts that were merged into it, also by steps.
+
+    Messages in groups keep the contact that wrote them as their author.
+    """
+    ids, merged = [contact.id], [contact.id]
+    while merged:
+        query = select(Contact.id).where(
+            Contact.tenant_id == contact.tenant_id,
+            Contact.merged_into_id.in_(merged),
+            Contact.id.not_in(ids),
+        )
+        merged = list(session.scalars(query))
+        ids += merged
+    return ids
+
+
 def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
     """Delete the contact, its one-to-one conversations and what it wrote in groups.
+
+    Contacts that were merged into it are deleted too.
 
     Returns:
         The number of deleted conversations.
@@ -230,18 +249,18 @@ def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
     ids = session.scalars(conversations).all()
     mark_conversations(session, contact.tenant_id, ids)
     end_sessions(session, now, conversation_ids=ids)
-    merged = select(Contact.id).where(Contact.merged_into_id == contact.id)
+    person = list_person_ids(session, contact)
     deleted = session.scalars(
         delete(Conversation)
         .where(Conversation.contact_id == contact.id, Conversation.is_group.is_(False))
         .returning(Conversation.id)
         .execution_options(synchronize_session=False)
     ).all()
-    erase_actor(session, contact.tenant_id, contact_actor(contact.id), now)
+    for contact_id in person:
+        erase_actor(session, contact.tenant_id, contact_actor(contact_id), now)
     session.execute(
-        delete(Contact).where(Contact.id.in_(merged)).execution_options(synchronize_session=False)
+        delete(Contact).where(Contact.id.in_(person)).execution_options(synchronize_session=False)
     )
-    session.execute(delete(Contact).where(Contact.id == contact.id))
     return len(deleted)
 
 

@@ -119,8 +119,10 @@ def list_owned_conversations(
     return session.scalars(query.limit(limit)).all()
 
 
-def count_of_person(session: Session, tenant_id: str, actor: str, **owner: str) -> tuple[int, int]:
-    """Return the numbers of conversations of a person, and of messages of *actor* in others.
+def count_of_person(
+    session: Session, tenant_id: str, actors: Sequence[str], **owner: str
+) -> tuple[int, int]:
+    """Return the numbers of conversations of a person, and of messages of *actors* in others.
 
     Args:
         owner: as for `list_owned_conversations`.
@@ -129,7 +131,7 @@ def count_of_person(session: Session, tenant_id: str, actor: str, **owner: str) 
     conversations = select(func.count()).select_from(owned.subquery())
     messages = select(func.count()).where(
         Message.tenant_id == tenant_id,
-        Message.author == actor,
+        Message.author.in_(actors),
         Message.conversation_id.not_in(owned),
     )
     return session.scalar(conversations) or 0, session.scalar(messages) or 0

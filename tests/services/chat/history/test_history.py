@@ -17,7 +17,7 @@ from backend.services.chat.jobs.ended_sessions import EndedSessionsJob
 from backend.services.chat.jobs.retention import RetentionJob
 from backend.services.chat.store import accounts, history
 from backend.services.chat.store.ended_sessions import list_ended_sessions
-from backend.services.chat.store.tables import Conversation, Message, Milestone
+from backend.services.chat.store.tables import Contact, Conversation, Message, Milestone
 from backend.services.chat.wiring import ChatComponents
 from tests.services.chat.conftest import TEAM
 from tests.services.chat.history.conftest import FIRST
@@ -146,6 +146,32 @@ def test_erased_contact_leaves_no_message_in_any_conversation(chat, clock, clien
     assert client.delete(f"/history/people/{author}", headers=manager).status_code == 404
     assert client.delete("/history/people/nobody", headers=manager).status_code == 404
     assert list_audit(chat) == [("chat.person-erase", author, {"conversations": 45, "messages": 1})]
+
+
+@pytest.mark.parametrize("route", ["/history/people/contact:", "/contacts/"])
+def test_erased_contact_leaves_nothing_of_the_contacts_that_were_merged_into_it(
+    chat, clock, client, manager, route
+):
+    with chat.database.write() as session:
+        first, second, third, other = (
+            accounts.get_or_create_contact(
+                session, TEAM, "shop", [("wa_id", str(number))], "Ada", clock()
+            ).id
+            for number in range(4)
+        )
+    group = chat.open("group", "help")
+    for contact in (first, second, third):
+        chat.write(group, author=f"contact:{contact}")
+    kept = chat.write(group, author=f"contact:{other}")
+    for source, target in ((first, second), (second, third)):
+        body = {"into_id": target}
+        assert client.post(f"/contacts/{source}/merge", json=body, headers=manager).json["id"]
+
+    assert client.delete(f"{route}{third}", headers=manager).status_code in {200, 204}
+
+    with chat.database.read() as session:
+        assert session.scalars(select(Message.id)).all() == [kept]
+        assert session.scalars(select(Contact.id)).all() == [other]
 
 
 def test_erased_user_leaves_own_conversations_and_answers_to_others(chat, client, ada, manager):
