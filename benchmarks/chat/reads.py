@@ -75,7 +75,7 @@ def _build_paths(client: FlaskClient, headers: dict[str, str], count: int) -> di
         "list, channel": "/conversations?channel=slack",
         "list, open, channel": "/conversations?status=open&channel=slack",
         "list, channel without any": "/conversations?channel=teams",
-        "list, assigned to an unknown user": "/conversations?assignee_id=nobody",
+        "list, unknown assignee": "/conversations?assignee_id=nobody",
         "list, account": "/conversations?account_id=acc_loaded_telegram",
         "list, mode": "/conversations?mode=paused",
         "list, owner": f"/conversations?owner_id={RARE_USER}",

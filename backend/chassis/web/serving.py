@@ -29,10 +29,13 @@ from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, count_threads, load_env, read_port
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
 from backend.chassis.web.gunicorn_logger import GunicornLogger
+from backend.chassis.web.http1.request_head import MAX_HEAD_BYTES
 from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
 _IDLE_CONNECTIONS = 1000
+# The highest limit of gunicorn. The gateway's, 8 KiB, includes the line end.
+_MAX_LINE_BYTES = 8190
 _log = logging.getLogger(__name__)
 # A file system in memory, where the system has one.
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
@@ -97,6 +100,9 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "threads": pool_threads,
         # Open connections, of which most are idle ones of the gateway's pool.
         "worker_connections": _IDLE_CONNECTIONS + pool_threads,
+        # Accept what the gateway accepts: gunicorn's own limits are lower, and its errors are HTML.
+        "limit_request_line": _MAX_LINE_BYTES,
+        "limit_request_field_size": MAX_HEAD_BYTES,
         # Longer than the keep-alive of clients and proxies: they close idle connections first and
         # never reuse one that was just closed here.
         "keepalive": 75,

@@ -55,7 +55,6 @@ class SuiteCommands:
                 f"WARNING: backend/services/{name} is not started: it is not in SERVICE_NAMES of "
                 "backend/chassis/catalog.py."
             )
-        print_line(f"Starting {', '.join(program.name for program in self.plan.programs)}")
         on_ready = (lambda: None) if quiet else self._greet
         Supervisor(self.plan, on_ready, self.arguments).run()
         print_line("All processes have stopped.")

@@ -75,6 +75,7 @@ class Supervisor:
             copy_to_log(
                 self.plan.supervisor_log, child_output.get_log_format(self.plan.environment)
             )
+            print_line(f"Starting {', '.join(program.name for program in self.plan.programs)}")
             try:
                 self._start_all()
                 if not self._signals.stop_requests:

@@ -85,6 +85,17 @@ def test_service_with_one_worker_is_a_single_process_that_logs_json(service, por
     assert {line["service"] for line in read_log_lines(tmp_path)} == {"bare-service"}
 
 
+def test_long_lines_and_headers_are_accepted_as_by_the_gateway(service, port):
+    request_health(port)
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", f"/health?q={'x' * 8000}", headers={"Cookie": "x" * 30_000})
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+
+    assert response.status == 200
+
+
 @pytest.mark.slow
 def test_several_workers_run_below_a_master(port, tmp_path):
     with start_service(port, tmp_path, BARE_SERVICE_WORKERS="2") as process:
