@@ -208,16 +208,14 @@ class Hub:
 
     async def _read_up_to_date(self, stream: Stream, since: Position | None) -> Replay:
         """Read the publications after *since*, at least up to the position of this process."""
+        retention = stream.topic.kind.retention
+        max_entries = 0 if since is None else retention.max_entries
         while True:
             position = stream.position
-            if since is None:
-                if position is None or stream.is_reading:
-                    raise BrokerUnavailable
+            if since is None and position is not None and not stream.is_reading:
                 return Replay(position, False, ())
-            retention = stream.topic.kind.retention
-            replay = await self._broker.read(
-                stream.topic.stream, since, retention.max_entries, retention
-            )
+            # While missing publications are read, only the broker knows the current end.
+            replay = await self._broker.read(stream.topic.stream, since, max_entries, retention)
             position = stream.position
             if position is None or replay.position.epoch != position.epoch:
                 # Another epoch: the check below reads the stream again for all subscribers.

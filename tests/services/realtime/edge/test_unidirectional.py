@@ -72,6 +72,19 @@ def test_package_id_narrows_the_topic(realtime, token):
         assert client.receive_data() == {"n": 2}
 
 
+def test_stream_can_be_joined_while_missed_publications_are_read(realtime, token):
+    with EventReader(realtime, "/sse/packages", token) as first:
+        realtime.call(realtime.server.hub.connection_lost)
+        realtime.publish(TENANT, "packages", {"n": 1})
+        with EventReader(realtime, "/sse/packages", token) as second:
+            assert second.response.status == 200
+            realtime.publish(TENANT, "packages", {"n": 2})
+            realtime.call(realtime.server.create_task, realtime.server.hub.recover())
+            realtime.publish(TENANT, "packages", {"n": 3})
+            assert [first.read_data() for _ in range(3)] == [{"n": 1}, {"n": 2}, {"n": 3}]
+            assert [second.read_data() for _ in range(2)] == [{"n": 2}, {"n": 3}]
+
+
 def test_unidirectional_socket_answers_ping_frames(start, token):
     realtime = start(limits={"ping_seconds": 1})
     header = {"Authorization": f"Bearer {token}"}
