@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, event, select, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from backend.chassis.database.migration_folders import list_services_with_tables
 from backend.chassis.database.sessions import migrate_services, open_database
@@ -180,14 +180,11 @@ def execute(url: str, service: str, statement: str) -> list[tuple[Any, ...]]:
 def contents(url: str, service: str) -> dict[str, list[str]]:
     """Return all rows of all tables of *service* as text."""
     database = open_database(url, service).across_tenants()
-    tables = MetaData()
-    # The statements cannot be used again, because each call has its own tables.
-    options = {"compiled_cache": None}
     with database.read() as session:
-        tables.reflect(session.connection())
+        connection = session.connection()
         rows = {
-            table.name: sorted(map(repr, session.execute(select(table), execution_options=options)))
-            for table in tables.sorted_tables
+            name: sorted(map(repr, connection.exec_driver_sql(f'SELECT * FROM "{name}"')))  # noqa: S608
+            for name in inspect(connection).get_table_names()
         }
     database.engine.dispose()
     return rows
