@@ -3,9 +3,11 @@
 import base64
 import binascii
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -93,6 +95,7 @@ class KmsCommandWrapper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                process_group=0,
             )
         except OSError as error:
             raise MasterKeyError(
@@ -123,12 +126,16 @@ def create_wrappers(settings: EncryptionSettings) -> tuple[KeyWrapper, ...]:
 
 
 def _exchange(process: "subprocess.Popen[bytes]", text: bytes) -> tuple[bytes, bool]:
-    """Send *text*, and return the beginning of the output and whether the time limit was hit."""
+    """Send *text*, and return the beginning of the output and whether the time limit was hit.
+
+    At the limit, and after an exception, the whole process group is killed: the command can be a
+    script whose child processes wait for a server and keep the pipe open.
+    """
     is_too_slow = threading.Event()
 
     def kill() -> None:
         is_too_slow.set()
-        process.kill()
+        _kill_group(process)
 
     timer = threading.Timer(_KMS_TIMEOUT_SECONDS, kill)
     timer.start()
@@ -143,6 +150,17 @@ def _exchange(process: "subprocess.Popen[bytes]", text: bytes) -> tuple[bytes, b
                 pass  # the command does not read its input; its status tells whether it failed
             output = process.stdout.read(_MAX_WRAPPED_BYTES + 2)
         process.wait()
+    except BaseException:
+        _kill_group(process)
+        process.wait()
+        raise
     finally:
         timer.cancel()
     return output, is_too_slow.is_set()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    # Without a status, the process was not waited for, so that no other one has its id.
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
