@@ -122,8 +122,9 @@ class Reencryption:
         with self._database.read() as session:
             rows = self._keys.list_wrapped_otherwise(session)
         for row in rows:
+            wrapped = self._keys.wrap_again(row)
             with self._database.write() as session:
-                self._keys.rewrap(session, row)
+                self._keys.replace_wrapped(session, row, wrapped)
         return len(rows)
 
     def decrypt(self) -> Result:

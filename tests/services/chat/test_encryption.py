@@ -19,7 +19,7 @@ from backend.services.chat.backup import ChatBackupContributor
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.sealed_data import open_sealed_data
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Attachment, Message, Revision
+from backend.services.chat.store.tables import Attachment, Conversation, Message, Revision
 from backend.services.chat.wiring import ChatComponents
 from tests.databases import on_postgresql
 from tests.services.chat.conftest import TEAM
@@ -68,12 +68,13 @@ def start(settings, identities):
 def open_data(settings):
     """Return a function that opens the data of the service as the command does."""
 
-    def open_with(key_file):
+    def open_with(key_file="", **changes):
         values = {
             "DATA_DIR": str(settings.common.data_dir),
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": "a secret of the tests, long enough to be accepted",
             "ENCRYPTION_KEY_FILE": str(key_file),
+            **changes,
         }
         return open_sealed_data(Env({name: value for name, value in values.items() if value}))
 
@@ -299,6 +300,93 @@ def test_data_keys_are_wrapped_by_a_command(start, ada, tmp_path):
         start(values=values)
     with pytest.raises(SettingsError, match="encrypted through a KMS command"):
         start()
+
+
+# A KMS that fails while another connection writes to the database. It appends its action to a file.
+STRICT_KMS = """
+import sqlite3, sys
+with open(sys.argv[2], "a") as log:
+    print(sys.argv[-1], file=log)
+connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print(sys.stdin.readline().strip()[::-1])
+"""
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_kms_command_is_not_run_while_the_database_is_written(
+    start, ada, identities, tmp_path, settings, open_data
+):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(STRICT_KMS)
+    file = settings.common.data_dir / "chat.db"
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script} {file} {log}"}
+    eve = identities.bearer("user-eve")
+    client, _ = start(values=values)
+    for who in (ada, eve):
+        assert send(client, who, MARKER).status_code == 201
+    assert log.read_text().split().count("unwrap") == 1  # the check at the start
+
+    client, components = start(values=values)
+    sent = send(client, ada, f"{MARKER} again")
+    with components.database.across_tenants().write() as session:
+        assert session.scalar(select(Message.content).limit(1))
+        assert len(session.scalars(select(Conversation)).all()) == 3
+
+    assert sent.status_code == 201
+    assert run(open_data(**values), "rotate_data_keys") == 2
+    assert run(open_data(**values)).damaged == 0
+    assert run(open_data(ENCRYPTION_KEY=new_key(), **values), "rewrap_data_keys") == 0
+    assert len(find(start(values=values)[0], ada, MARKER)) == 4
+
+
+def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(
+        f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
+        "print(sys.stdin.readline().strip()[::-1])\n"
+    )
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(values=values)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+    client, _ = start(values=values)
+    script.write_text(script.read_text() + "raise SystemExit(1)")
+    log.write_text("")
+
+    path = f"/conversations/{conversation_id}/messages"
+    responses = [client.get(path, headers=ada) for _ in range(3)]
+
+    assert [each.json["code"] for each in responses] == ["master_key_unavailable"] * 3
+    assert log.read_text() == "run "
+
+
+def test_keys_are_wrapped_by_a_command_after_a_key_file(start, ada, key_file, tmp_path, open_data):
+    script = tmp_path / "kms.py"
+    script.write_text("import sys; print(sys.stdin.readline().strip()[::-1])")
+    command = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(key_file)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+
+    assert run(open_data(key_file, **command), "rewrap_data_keys") == 1
+
+    client, _ = start(values=command)
+    assert read_texts(client, ada, conversation_id)[0] == MARKER
+    script.write_text("raise SystemExit(1)")
+    with pytest.raises(SettingsError, match="wrap failed"):
+        start(values=command)
+
+
+def test_start_with_a_failing_command_beside_the_key_file_is_refused(start, ada, key_file):
+    client, _ = start(key_file)
+    send(client, ada, MARKER)
+
+    with pytest.raises(SettingsError, match="wrap failed with status 1"):
+        start(
+            values={
+                "ENCRYPTION_KEY_FILE": str(key_file),
+                "ENCRYPTION_KMS_COMMAND": "/bin/false",
+            }
+        )
 
 
 def test_start_without_the_master_key_is_refused(start, ada, key_file):
