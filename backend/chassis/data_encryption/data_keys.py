@@ -156,6 +156,11 @@ class DataKeys:
         # Failures of the KMS command by key id, with the monotonic time of the next attempt.
         self._failures: dict[str, tuple[float, str]] = {}
 
+    @property
+    def master_key(self) -> str:
+        """The label of the current master key, which wraps new data keys."""
+        return self._wrapper.label
+
     def prepare(self, database: Database, tenant_id: str | None) -> None:
         """Run the KMS command before a writing transaction, in which it would block others.
 
@@ -232,6 +237,11 @@ class DataKeys:
 
     def list_all(self, session: Session) -> Sequence[StoredKey]:
         return [StoredKey(*row) for row in session.execute(self._select())]
+
+    def count_by_master_key(self, session: Session) -> dict[str, int]:
+        """Return the numbers of data keys by the label of the master key that has wrapped them."""
+        query = select(self.table.c.wrapped_by, func.count()).group_by(self.table.c.wrapped_by)
+        return dict(session.execute(query).tuples().all())
 
     def wrap_again(self, row: StoredKey) -> str:
         """Return a data key wrapped with the current master key."""
@@ -417,12 +427,18 @@ def find_wrapped_by(service: str, session: Session) -> str | None:
     return label
 
 
+def describe_master_key(label: str) -> str:
+    """Return the name of a master key, such as `the master key 0123456789ab`."""
+    if label.startswith("file:"):
+        return f"the master key {label.partition(':')[2]}"
+    return "the KMS command"
+
+
 def describe_missing_master_key(service: str, label: str) -> str:
     """Return a sentence for data that was encrypted with a master key that is not set."""
     if label.startswith("file:"):
-        key_id = label.partition(":")[2]
         return (
-            f"Data of {service} is encrypted with the master key {key_id}, which is not in "
+            f"Data of {service} is encrypted with {describe_master_key(label)}, which is not in "
             f"ENCRYPTION_KEY_FILE. {_SET_KEY}"
         )
     return f"Data of {service} is encrypted through a KMS command, which is not set. {_SET_KEY}"

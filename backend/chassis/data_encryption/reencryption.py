@@ -117,6 +117,16 @@ class Reencryption:
                 self._keys.add_key(session, tenant_id)
         return len(tenants)
 
+    @property
+    def master_key(self) -> str:
+        """The label of the current master key."""
+        return self._keys.master_key
+
+    def count_data_keys(self) -> dict[str, int]:
+        """Return the numbers of data keys by the label of the master key that has wrapped them."""
+        with self._database.read() as session:
+            return self._keys.count_by_master_key(session)
+
     def rewrap_data_keys(self) -> int:
         """Wrap all data keys with the current master key. Returns the number of changed ones."""
         with self._database.read() as session:
