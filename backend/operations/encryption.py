@@ -200,7 +200,7 @@ class _Progress:
     def report(self, name: str, done: int, total: int) -> None:
         if monotonic() >= self._next_at:
             self._next_at = monotonic() + _PROGRESS_SECONDS
-            print_line(f"{self._service}: {done} of {total} in {name}")
+            print_line(f"{self._service}: {f'{done} of {total} in ' if total else ''}{name}")
 
 
 _COMMANDS = {

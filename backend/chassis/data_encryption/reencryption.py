@@ -6,7 +6,7 @@ service reads. The next run continues: it skips what is done.
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -26,13 +26,18 @@ from backend.chassis.data_encryption.files import (
 )
 from backend.chassis.data_encryption.sealed_data import SealedData, SealedFolder, SealedTable
 from backend.chassis.encryption import DamagedValue
+from backend.chassis.files import try_change_files
 
 _BATCH_ROWS: Final = 100
 # Other writers of SQLite find the lock free in the pauses.
 _MAX_PAUSE_SECONDS: Final = 0.05
+# A backup that waits for the lock of a folder gets it in the pauses.
+_FILE_PAUSE_SECONDS: Final = 0.001
+_BACKUP_CHECK_SECONDS: Final = 0.2
 _MAX_EXAMPLES: Final = 5
 
-# Receives the name of a table or folder, and the numbers of converted and of all rows or files.
+# Receives the name of a table or folder, and the numbers of converted and of all rows or files; or
+# the reason why it waits, and zeros.
 ReportProgress = Callable[[str, int, int], None]
 
 
@@ -240,7 +245,7 @@ class Reencryption:
             replaced = set(session.scalars(self._keys.select_replaced_ids()))
         for number, (name, tenant_id) in enumerate(files, 1):
             path = folder.path / name
-            with suppress(FileNotFoundError):  # deleted meanwhile, or missing
+            with self._change_file(folder), suppress(FileNotFoundError):  # deleted, or missing
                 if not get_sealed_path(path).exists() or _is_replaced(path, replaced):
                     try:
                         encryption.seal_file(path, tenant_id)
@@ -250,7 +255,8 @@ class Reencryption:
             self._report(folder.kind, number, len(files))
         # Only now, so that requests which have found a clear file can open it.
         for name, _ in files:
-            delete_clear_copy(folder.path / name)
+            with self._change_file(folder):
+                delete_clear_copy(folder.path / name)
 
     def _decrypt_files(self, folder: SealedFolder, result: Result) -> None:
         encryption = self._open_folder(folder)
@@ -258,13 +264,29 @@ class Reencryption:
             files = folder.list_files(session)
         for number, (name, _) in enumerate(files, 1):
             path = folder.path / name
-            if get_sealed_path(path).exists():
-                try:
-                    encryption.unseal_file(path)
-                    result.converted += 1
-                except DamagedValue as error:
-                    result.add_damaged(str(error))
+            with self._change_file(folder):
+                if get_sealed_path(path).exists():
+                    try:
+                        encryption.unseal_file(path)
+                        result.converted += 1
+                    except DamagedValue as error:
+                        result.add_damaged(str(error))
             self._report(folder.kind, number, len(files))
+
+    @contextmanager
+    def _change_file(self, folder: SealedFolder) -> Iterator[None]:
+        """Wait until no backup reads the folder, and let none begin within the block.
+
+        A backup would otherwise contain files whose data key is newer than its tables.
+        """
+        while True:
+            with try_change_files(folder.path) as is_allowed:
+                if is_allowed:
+                    yield
+                    break
+            self._report(f"{folder.kind}: waiting for a backup to end", 0, 0)
+            sleep(_BACKUP_CHECK_SECONDS)
+        sleep(_FILE_PAUSE_SECONDS)
 
     def _open_folder(self, folder: SealedFolder) -> FileEncryption:
         return FileEncryption(folder.kind, FileKeys(self._keys, self._data.database))

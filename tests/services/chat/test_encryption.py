@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 from sqlalchemy import select, text, update
@@ -457,3 +458,35 @@ def test_backup_contains_encrypted_files_and_wrapped_keys(start, ada, key_file, 
         (problem,) = find_master_key_problems("chat", connection, EncryptionSettings())
         assert "ENCRYPTION_KEY_FILE" in problem
         assert connection.scalar(text("SELECT count(*) FROM chat_data_keys")) == 1
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_files_are_not_encrypted_while_a_backup_is_taken(start, ada, key_file, open_data):
+    client, components = start()
+    fill(client, ada, components)
+    blob = find_blob(components)
+    contributor, archive, is_waiting = ChatBackupContributor(components.files), Archive(), Event()
+
+    def report(name, _done, _total):
+        if "waiting for a backup" in name:
+            is_waiting.set()
+
+    data = open_data(key_file)
+    command = Thread(target=Reencryption.open(data, report).encrypt)
+    with components.database.engine.connect() as snapshot:
+        with contributor.hold_files():
+            snapshot.execute(text("SELECT count(*) FROM chat_attachments"))
+            command.start()
+            assert is_waiting.wait(20)
+            assert contributor.write_members(snapshot, archive, lambda _: None) == []
+        command.join()
+    data.database.engine.dispose()
+
+    # The tables of the backup have no data key for an encrypted file.
+    assert list(archive.members) == [f"chat/attachments/{blob}"]
+    assert components.files.find_stored_path(blob).name == f"{blob}.sealed"
+
+
+def find_blob(components):
+    with components.database.read(TEAM) as session:
+        return session.scalars(select(Attachment.blob)).one()
