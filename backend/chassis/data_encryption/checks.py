@@ -75,7 +75,7 @@ def _check_clear_data(data: SealedData) -> Iterator[Finding]:
         yield warning(
             data.service,
             f"{clear} rows and files of {data.service} are not encrypted.",
-            "They were stored before encryption at rest was switched on.",
+            "They were stored before encryption was switched on, or an interrupted run left them.",
             _ENCRYPT,
         )
     if replaced:

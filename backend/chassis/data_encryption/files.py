@@ -16,8 +16,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
 from typing import IO, Final
 
 from cryptography.exceptions import InvalidTag
@@ -44,6 +45,8 @@ _TAG_BYTES: Final = 16
 _SEALED_CHUNK_BYTES: Final = _CHUNK_BYTES + _TAG_BYTES
 # Files that are read into memory at the same time to detect their types.
 _MAX_MEMORY_FILES: Final = 2
+# A temporary file that was not written to for this time belongs to a process that was killed.
+_DRAFT_SECONDS: Final = 600.0
 
 
 class SealingWriter:
@@ -307,6 +310,23 @@ def delete_clear_copy(path: Path) -> None:
     """Delete the clear file *path* if it has been encrypted."""
     if get_sealed_path(path).is_file():
         path.unlink(missing_ok=True)
+
+
+def list_abandoned_drafts(folder: Path) -> Iterator[Path]:
+    """Yield temporary files of `replace_file` that a killed process has left in *folder*."""
+    if not folder.is_dir():
+        return
+    oldest = time() - _DRAFT_SECONDS
+    for path in folder.glob(".*"):
+        with suppress(FileNotFoundError):  # the draft of a running process
+            if path.is_file() and path.stat().st_mtime < oldest:
+                yield path
+
+
+def is_sealed_file(path: Path) -> bool:
+    """Return True if the file *path* begins like an encrypted one."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def read_key_id(path: Path) -> str:

@@ -22,6 +22,8 @@ from backend.chassis.data_encryption.files import (
     FileKeys,
     delete_clear_copy,
     get_sealed_path,
+    is_sealed_file,
+    list_abandoned_drafts,
     read_key_id,
 )
 from backend.chassis.data_encryption.sealed_data import SealedData, SealedFolder, SealedTable
@@ -257,6 +259,7 @@ class Reencryption:
         for name, _ in files:
             with self._change_file(folder):
                 delete_clear_copy(folder.path / name)
+        _delete_drafts(folder)
 
     def _decrypt_files(self, folder: SealedFolder, result: Result) -> None:
         encryption = self._open_folder(folder)
@@ -272,6 +275,7 @@ class Reencryption:
                     except DamagedValue as error:
                         result.add_damaged(str(error))
             self._report(folder.kind, number, len(files))
+        _delete_drafts(folder)
 
     @contextmanager
     def _change_file(self, folder: SealedFolder) -> Iterator[None]:
@@ -300,15 +304,25 @@ def _select_columns(table: SealedTable, values: Mapping[str, Any]) -> dict[str, 
 def _count_files(
     folder: SealedFolder, files: Sequence[tuple[str, str]], replaced: set[str]
 ) -> Counts:
+    """Count the files. A clear one counts as clear if it is a copy that a killed run has left."""
     counts = Counts(folder.kind)
     for name, _ in files:
         path = folder.path / name
-        is_sealed = get_sealed_path(path).exists()
-        if is_sealed or path.exists():
+        is_clear, is_sealed = path.exists(), get_sealed_path(path).exists()
+        if is_sealed or is_clear:
             counts.total += 1
-            counts.clear += not is_sealed
+            counts.clear += is_clear
             counts.replaced += is_sealed and _is_replaced(path, replaced)
+    for path in list_abandoned_drafts(folder.path):
+        if not is_sealed_file(path):
+            counts.total += 1
+            counts.clear += 1
     return counts
+
+
+def _delete_drafts(folder: SealedFolder) -> None:
+    for path in list_abandoned_drafts(folder.path):
+        path.unlink(missing_ok=True)
 
 
 def _is_replaced(path: Path, replaced: set[str]) -> bool:

@@ -490,3 +490,73 @@ def test_files_are_not_encrypted_while_a_backup_is_taken(start, ada, key_file, o
 def find_blob(components):
     with components.database.read(TEAM) as session:
         return session.scalars(select(Attachment.blob)).one()
+
+
+def test_search_words_are_hashed_again_if_the_text_does_not_change(start, ada, key_file):
+    client, components = start(key_file)
+    send(client, ada, MARKER)
+    with components.database.write(TEAM) as session:
+        message = session.scalars(select(Message).order_by(Message.seq)).first()
+        # As for a transcript that is received twice.
+        message.content, message.words = dict(message.content), MARKER.lower()
+
+    with components.database.read(TEAM) as session:
+        words = session.scalar(select(Message.words).order_by(Message.seq))
+    assert MARKER.lower() not in words
+    assert len(find(client, ada, MARKER)) == 2
+
+
+def test_clear_copies_of_a_killed_run_are_counted_and_deleted(
+    start, ada, key_file, open_data, settings, monkeypatch
+):
+    client, components = start()
+    fill(client, ada, components)
+    folder, blob = settings.folder / "attachments", find_blob(components)
+    draft = folder / f".{blob}.0123456789abcdef"
+    draft.write_bytes(FILE)
+    os.utime(draft, (0, 0))
+    monkeypatch.setattr(
+        "backend.chassis.data_encryption.reencryption.delete_clear_copy", raise_interrupt
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(open_data(key_file))
+    assert {path.name for path in folder.iterdir()} == {blob, f"{blob}.sealed", draft.name}
+    assert count(open_data(key_file))["chat/attachments"] == (2, 0, 2)
+    monkeypatch.undo()
+
+    run(open_data(key_file))
+
+    assert [path.name for path in folder.iterdir()] == [f"{blob}.sealed"]
+    assert count(open_data(key_file))["chat/attachments"] == (0, 0, 1)
+
+
+def raise_interrupt(_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_interrupted_decryption_is_continued(start, ada, key_file, open_data, killed_after):
+    client, components = start(key_file)
+    conversation_id = fill(client, ada, components)
+    before = read_texts(client, ada, conversation_id)
+    reports = []
+
+    def report(*_):
+        reports.append(1)
+        if len(reports) == killed_after:
+            raise KeyboardInterrupt
+
+    data = open_data(key_file)
+    with pytest.raises(KeyboardInterrupt):
+        Reencryption.open(data, report).decrypt()
+    data.database.engine.dispose()
+    with pytest.raises(SettingsError, match="which is not in ENCRYPTION_KEY_FILE"):
+        start()
+    assert read_texts(start(key_file)[0], ada, conversation_id) == before
+
+    assert run(open_data(key_file), "decrypt").damaged == 0
+
+    client, _ = start()
+    assert read_texts(client, ada, conversation_id) == before
+    path = f"/conversations/{conversation_id}/attachments/att_1"
+    assert client.get(path, headers=ada).data == FILE
