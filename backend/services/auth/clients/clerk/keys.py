@@ -128,14 +128,14 @@ def parse_public_key(text: str) -> RSAPublicKey:
     """Return the RSA key of a PEM text, also if its line breaks are missing or written as `\\n`.
 
     Raises:
-        ValueError: *text* is not a public RSA key of at least 2048 bits.
+        ValueError: *text* is not a public RSA key of 2048 to 8192 bits.
     """
     try:
         key = load_der_public_key(base64.b64decode(_PEM_LINE.sub("", text), validate=True))
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("It is not a public key in PEM format.") from error
     if not _is_acceptable(key):
-        raise ValueError(f"It is not an RSA key of at least {_MIN_RSA_BITS} bits.")
+        raise ValueError(f"It is not an RSA key of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits.")
     return key
 
 
