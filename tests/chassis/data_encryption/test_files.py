@@ -65,6 +65,10 @@ def test_any_range_is_read(start, length):
     assert reader.read(length) == content[start : start + length]
 
 
+def change_byte(content, position):
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
 def list_damaged_files():
     """Yield files of three chunks and a bit that were changed in one way each."""
     sealed = seal(os.urandom(3 * CHUNK + 5))
@@ -77,7 +81,10 @@ def list_damaged_files():
         "without the last chunk": sealed[: header + 3 * chunk],
         "exchanged chunks": sealed[:header] + second + first + sealed[header + 2 * chunk :],
         "repeated chunk": sealed[:header] + first + first + sealed[header + 2 * chunk :],
-        "other salt": sealed[: header - 10] + b"x" + sealed[header - 9 :],
+        # Changed bits, because a random byte can already have any given value.
+        "other salt": change_byte(sealed, header - 10),
+        "other nonce prefix": change_byte(sealed, header - 1),
+        "other content": change_byte(sealed, header + 100),
         "more at the end": sealed + b"x",
         "header only": sealed[:header],
         "half a header": sealed[: header // 2],
