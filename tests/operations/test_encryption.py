@@ -38,6 +38,7 @@ def values(tmp_path):
     for service in ("rag", "chat"):
         url = database_in(data, service)
     database = open_database(url, "chat").across_tenants()
+    database.migrate("chat")  # creates the role of a copied PostgreSQL database
     with database.write() as session:
         session.execute(text(ACCOUNT))
         session.execute(text(MESSAGE))
