@@ -216,7 +216,10 @@ class FileEncryption:
         try:
             reader = self._open_sealed(path)
         except FileNotFoundError:
-            return path.open("rb")
+            try:
+                return path.open("rb")
+            except FileNotFoundError:  # or it was encrypted since
+                reader = self._open_sealed(path)
         return io.BufferedReader(reader, _CHUNK_BYTES)
 
     def find_download(self, path: Path) -> "Path | SealedReader | None":
@@ -225,8 +228,9 @@ class FileEncryption:
         Raises:
             DamagedValue: the encrypted file is damaged.
         """
-        if not get_sealed_path(path).is_file():
-            return path if path.is_file() else None
+        stored = find_stored_path(path)
+        if stored is None or stored == path:
+            return stored
         return self._open_sealed(path)
 
     @contextmanager
@@ -234,15 +238,13 @@ class FileEncryption:
         """Yield the path of the content in clear, for readers that need a path.
 
         The content of an encrypted file is copied to memory, where processes of this user can open
-        it until the block ends.
+        it until the block ends. A clear file can be encrypted and deleted within the block.
         """
-        if not get_sealed_path(path).exists():
+        if self._keys is None and not get_sealed_path(path).exists():
             yield path
             return
-        descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
+        descriptor = self._open_descriptor(path)
         try:
-            with self.open(path) as source, os.fdopen(os.dup(descriptor), "wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK_BYTES)
             yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
         finally:
             os.close(descriptor)
@@ -270,6 +272,20 @@ class FileEncryption:
             shutil.copyfileobj(source, target, _CHUNK_BYTES)
         get_sealed_path(path).unlink(missing_ok=True)
 
+    def _open_descriptor(self, path: Path) -> int:
+        """Return a descriptor of the content of *path* in clear."""
+        if not get_sealed_path(path).exists():
+            with suppress(FileNotFoundError):  # encrypted since, or there is none
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
+        try:
+            with self.open(path) as source, os.fdopen(os.dup(descriptor), "wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
     def _open_sealed(self, path: Path) -> SealedReader:
         file = get_sealed_path(path).open("rb")
         try:
@@ -294,7 +310,8 @@ def get_sealed_path(path: Path) -> Path:
 
 def find_stored_path(path: Path) -> Path | None:
     """Return the path of the encrypted or clear file, or None if there is neither."""
-    for candidate in (get_sealed_path(path), path):
+    # The encrypted one again: it can be created, and the clear one deleted, in between.
+    for candidate in (get_sealed_path(path), path, get_sealed_path(path)):
         if candidate.is_file():
             return candidate
     return None

@@ -287,6 +287,24 @@ def test_keys_are_rotated(start, ada, key_file, open_data):
     assert client.get(path, headers=ada).data == FILE
 
 
+def test_search_finds_all_words_after_two_rotations(start, ada, key_file, open_data):
+    client, components = start(key_file)
+    conversation_id = fill(client, ada, components)
+    for number in range(2):
+        key_file.write_text(f"{new_key()}\n{key_file.read_text()}")
+        assert run(open_data(key_file), "rotate_data_keys") == 1
+        # Only the second rotation is completed.
+        if number == 1:
+            assert run(open_data(key_file)).damaged == 0
+        assert run(open_data(key_file), "rewrap_data_keys") == number + 1
+        client, _ = start(key_file)
+        send(client, ada, f"{MARKER} {number}", conversation_id=conversation_id)
+
+    assert {counts[:2] for counts in count(open_data(key_file)).values()} == {(0, 0)}
+    key_file.write_text(key_file.read_text().splitlines()[0])
+    assert len(find(start(key_file)[0], ada, MARKER)) == 6
+
+
 def test_data_keys_are_wrapped_by_a_command(start, ada, tmp_path):
     script = tmp_path / "kms.py"
     script.write_text("import sys; print(sys.stdin.readline().strip()[::-1])")
