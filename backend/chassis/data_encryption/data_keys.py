@@ -5,8 +5,8 @@ import os
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from time import monotonic
@@ -153,6 +153,8 @@ class DataKeys:
         self._cache: OrderedDict[str, DataKey] = OrderedDict()
         # A new key and its wrapped form, which the KMS command has made before it is needed.
         self._spare_key: tuple[bytes, str] | None = None
+        # Locks by key id, while the KMS command unwraps it.
+        self._running: dict[str, threading.Lock] = {}
         # Failures of the KMS command by key id, with the monotonic time of the next attempt.
         self._failures: dict[str, tuple[float, str]] = {}
 
@@ -271,7 +273,7 @@ class DataKeys:
         for key_id in key_ids.values():
             row = self._find(session, self._select().where(self.table.c.id == key_id))
             if row is not None:
-                self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
+                self._unwrap_with_master_key(row)
         if self._wrapper.label not in key_ids:
             probe = os.urandom(KEY_BYTES)
             context = _bind("", "probe")
@@ -288,9 +290,35 @@ class DataKeys:
         with self._lock:
             if row.id in self._cache:
                 return self._cache[row.id]
+        if row.wrapped_by != KMS_LABEL:
+            return self._add_to_cache(self._unwrap_with_master_key(row))
+        with self._wait_for_others(row.id):
+            with self._lock:
+                if row.id in self._cache:
+                    return self._cache[row.id]
+            return self._add_to_cache(self._unwrap_with_master_key(row))
+
+    @contextmanager
+    def _wait_for_others(self, key_id: str) -> Iterator[None]:
+        """Let one thread after another be in such blocks for *key_id*: commands are expensive."""
+        with self._lock:
+            running = self._running.setdefault(key_id, threading.Lock())
+        with running:
+            try:
+                yield
+            finally:
+                self._running.pop(key_id, None)
+
+    def _unwrap_with_master_key(self, row: StoredKey) -> DataKey:
         wrapper, context = self._get_wrapper(row), _bind(row.tenant_id, row.id)
-        key = self._call(wrapper, row.id, lambda: wrapper.unwrap(row.wrapped, context))
-        return self._add_to_cache(DataKey(row.id, row.tenant_id, key))
+        try:
+            key = self._call(wrapper, row.id, lambda: wrapper.unwrap(row.wrapped, context))
+        except DamagedValue as error:
+            raise MasterKeyError(
+                f"The data key {row.id} of the tenant {row.tenant_id} in {self.table.name} is "
+                "damaged. Restore a backup."
+            ) from error
+        return DataKey(row.id, row.tenant_id, key)
 
     def _add_to_cache(self, key: DataKey) -> DataKey:
         with self._lock:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backend.chassis.data_encryption.settings import KEY_BYTES, EncryptionSettings
-from backend.chassis.encryption import MasterKeyError
+from backend.chassis.encryption import DamagedValue, MasterKeyError
 
 KMS_LABEL: Final = "kms"
 _KMS_TIMEOUT_SECONDS: Final = 10.0
@@ -34,7 +34,12 @@ class KeyWrapper(Protocol):
         ...
 
     def unwrap(self, wrapped: str, context: bytes) -> bytes:
-        """Return the data key that `wrap` was given with *context*. Raises MasterKeyError."""
+        """Return the data key that `wrap` was given with *context*.
+
+        Raises:
+            MasterKeyError: the KMS command failed.
+            DamagedValue: the wrapped key was changed, or wrapped with another master key.
+        """
         ...
 
 
@@ -56,7 +61,7 @@ class FileKeyWrapper:
             nonce, sealed = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
             return self._cipher.decrypt(nonce, sealed, context)
         except (InvalidTag, binascii.Error, ValueError) as error:
-            raise MasterKeyError("A data key in the database is damaged.") from error
+            raise DamagedValue("wrapped data key") from error
 
 
 class KmsCommandWrapper:

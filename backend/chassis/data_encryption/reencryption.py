@@ -4,6 +4,8 @@ Each transaction changes some rows completely, so a killed run leaves rows of bo
 service reads. The next run continues: it skips what is done.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -165,6 +167,9 @@ class Reencryption:
 
         Returns:
             False if another process uses the file. On PostgreSQL, nothing is done.
+
+        Raises:
+            OSError: the disk has no space for a copy of the file.
         """
         if self._database.engine.dialect.name != "sqlite":
             return True
@@ -176,7 +181,10 @@ class Reencryption:
             cursor = connection.cursor()
             cursor.execute("VACUUM")
             is_busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                path = self._database.engine.url.database
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
             return False
         else:
             return not is_busy

@@ -9,7 +9,7 @@ import pytest
 
 from backend.chassis.data_encryption import key_wrapping
 from backend.chassis.data_encryption.key_wrapping import FileKeyWrapper, KmsCommandWrapper
-from backend.chassis.encryption import MasterKeyError
+from backend.chassis.encryption import DamagedValue, MasterKeyError
 
 # A KMS that reverses the text.
 REVERSE = "import sys; print(sys.stdin.readline().strip()[::-1])"
@@ -36,7 +36,7 @@ def test_file_key_rejects_another_key_context_and_text():
         (wrapper, "AAAA", b"a"),
         (wrapper, "not base64", b"a"),
     ):
-        with pytest.raises(MasterKeyError):
+        with pytest.raises(DamagedValue):
             other.unwrap(text, context)
 
 

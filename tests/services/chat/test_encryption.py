@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import os
+import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Thread
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select, text, update
@@ -377,6 +380,59 @@ def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
 
     assert [each.json["code"] for each in responses] == ["master_key_unavailable"] * 3
     assert log.read_text() == "run "
+
+
+def test_concurrent_requests_run_the_kms_command_once(start, ada, tmp_path):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(
+        f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
+        "print(sys.stdin.readline().strip()[::-1])\n"
+    )
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(values=values)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+    client, components = start(values=values)
+    log.write_text("")
+
+    with ThreadPoolExecutor(6) as executor:
+        texts = list(
+            executor.map(lambda _: read_first_text(components.database, conversation_id), range(6))
+        )
+
+    assert texts == [MARKER] * 6
+    assert log.read_text() == "run "
+
+
+def read_first_text(database, conversation_id):
+    with database.read(TEAM) as session:
+        query = select(Message).where(Message.conversation_id == conversation_id)
+        return session.scalars(query.order_by(Message.seq)).first().content["text"]
+
+
+def test_damaged_data_key_is_named_at_the_start(start, ada, key_file):
+    client, components = start(key_file)
+    send(client, ada, MARKER)
+    with components.database.as_owner() as connection:
+        key_id = connection.scalar(text("SELECT id FROM chat_data_keys"))
+        connection.execute(text("UPDATE chat_data_keys SET wrapped = 'AAAA'"))
+
+    with pytest.raises(SettingsError, match=f"{key_id} of the tenant {TEAM} in chat_data_keys is"):
+        start(key_file)
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_full_disk_is_not_taken_for_a_database_in_use(key_file, open_data, monkeypatch):
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    connection = Mock()
+    connection.cursor.return_value.execute.side_effect = full
+    data = open_data(key_file)
+    reencryption = Reencryption.open(data, lambda *_: None)
+    monkeypatch.setattr(data.database.engine, "raw_connection", lambda: connection)
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*chat\.db'"):
+        reencryption.remove_deleted_text()
+    data.database.engine.dispose()
 
 
 def test_keys_are_wrapped_by_a_command_after_a_key_file(start, ada, key_file, tmp_path, open_data):
