@@ -79,6 +79,35 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+@contextmanager
+def keep_files(folder: Path) -> Iterator[None]:
+    """Keep all files of *folder* until the block ends. Waits for blocks of `try_change_files`."""
+    with lock_file(_get_folder_lock(folder)):
+        yield
+
+
+@contextmanager
+def try_change_files(folder: Path) -> Iterator[bool]:
+    """Yield True if files of *folder* may be deleted or replaced until the block ends.
+
+    It is False while another process keeps them with `keep_files`.
+    """
+    try:
+        descriptor = open_locked(_get_folder_lock(folder), exclusive=False, blocking=False)
+    except FileLockedError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _get_folder_lock(folder: Path) -> Path:
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.with_name(f"{folder.name}.lock")
+
+
 def sync_file(file: IO[Any]) -> None:
     """Flush the content of *file* to the disk."""
     file.flush()

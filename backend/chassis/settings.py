@@ -50,7 +50,16 @@ _GENERATOR_COMMAND = 'python3 -c "import secrets; print(secrets.token_urlsafe(48
 
 
 class SettingsError(Exception):
-    """A variable is missing or invalid. The message names it and says what to do."""
+    """A variable is missing or invalid. The message names it and says what to do.
+
+    Attributes:
+        problems: the message, and those of other variables that were found invalid with it. A start
+            prints the message, `doctor` all of them.
+    """
+
+    def __init__(self, message: str, *others: str) -> None:
+        super().__init__(message)
+        self.problems = (message, *others)
 
 
 class Secret:

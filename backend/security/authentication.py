@@ -1,16 +1,19 @@
 """Authentication: from the credentials of a request to a `Principal`."""
 
-import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-import urllib3
 from flask import Flask, current_app, g, request
 
+from backend.security.api_keys import (
+    API_KEY_PREFIX,
+    API_KEY_SESSION_PREFIX,
+    MAX_API_KEY_CHARACTERS,
+    ApiKeyExchange,
+    RemoteApiKeyExchange,
+)
 from backend.security.http_errors import (
     HttpError,
     unauthenticated,
@@ -37,18 +40,12 @@ from backend.security.tokens import (
     TokenVerifier,
 )
 
-API_KEY_PREFIX = "aas_"
-_MAX_API_KEY_CHARACTERS = 128
 _MAX_ADDRESS_CHARACTERS = 64
-_KEY_TOKEN_SECONDS = 30.0
-_BAD_KEY_SECONDS = 2.0
-_KEY_CACHE_ENTRIES = 4096
+_MAX_VALID_SESSIONS = 4096
 # While Redis does not respond, a session that was valid this recently may still read.
 _READ_GRACE_SECONDS = 30.0
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXTENSION = "backend.security"
-# Session ids of tokens that were issued for an API key: this prefix and the id of the key.
-API_KEY_SESSION_PREFIX = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,62 +71,6 @@ class Principal:
         """Id of the API key with which the caller authenticated; None for a session."""
         key_id = self.session_id.removeprefix(API_KEY_SESSION_PREFIX)
         return key_id if self.uses_api_key else None
-
-
-class ApiKeyExchange(Protocol):
-    """Exchanges an API key for an access token with the permissions of the key."""
-
-    def exchange_key(self, key: str) -> str:
-        """Return the access token of *key*.
-
-        Raises:
-            InvalidToken: the key is unknown, expired or deleted.
-            KeysUnavailable: the auth service does not respond.
-        """
-
-    def invalidate_key(self, key: str) -> None:
-        """Remove the token of *key* from the cache."""
-
-
-class RemoteApiKeyExchange:
-    """Exchange API keys at the auth service. Tokens are cached for 30 s, rejections for 2 s."""
-
-    def __init__(self, auth_url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = f"{auth_url}/api-keys/exchange"
-        self._clock = clock
-        self._http = urllib3.PoolManager(
-            retries=False, timeout=urllib3.Timeout(connect=0.5, read=2.0)
-        )
-        self._cache: dict[bytes, tuple[float, str | None]] = {}
-
-    def exchange_key(self, key: str) -> str:
-        digest = hashlib.sha256(key.encode()).digest()
-        entry = self._cache.get(digest)
-        if entry is None or self._clock() >= entry[0]:
-            token = self._request_token(key)
-            until = self._clock() + (_KEY_TOKEN_SECONDS if token else _BAD_KEY_SECONDS)
-            if len(self._cache) >= _KEY_CACHE_ENTRIES:
-                self._cache.clear()
-            self._cache[digest] = entry = (until, token)
-        if entry[1] is None:
-            raise InvalidToken("The API key is unknown, expired or was deleted.")
-        return entry[1]
-
-    def invalidate_key(self, key: str) -> None:
-        self._cache.pop(hashlib.sha256(key.encode()).digest(), None)
-
-    def _request_token(self, key: str) -> str | None:
-        try:
-            response = self._http.request(
-                "POST", self._url, json={"key": key}, headers={"X-Request-ID": request_id()}
-            )
-            if response.status == 200:
-                return str(response.json()["access_token"])
-        except (urllib3.exceptions.HTTPError, ValueError, KeyError) as error:
-            raise KeysUnavailable from error
-        if response.status in (400, 401, 422):
-            return None
-        raise KeysUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +347,7 @@ def _access_token(credentials: Credentials) -> str:
 
 
 def _exchange_key(security: SecurityContext, key: str) -> str:
-    if len(key) > _MAX_API_KEY_CHARACTERS or not key.isascii():
+    if len(key) > MAX_API_KEY_CHARACTERS or not key.isascii():
         raise unauthenticated("invalid_api_key", "The API key is malformed.")
     try:
         return security.api_keys.exchange_key(key)
@@ -443,7 +384,7 @@ def _check_session(security: SecurityContext, claims: SessionClaims, *, reading:
     status = security.revocations.session_status(claims)
     now = time.monotonic()
     if status is SessionStatus.VALID:
-        if len(security.last_valid_at) > _KEY_CACHE_ENTRIES:
+        if len(security.last_valid_at) > _MAX_VALID_SESSIONS:
             security.last_valid_at.clear()
         security.last_valid_at[claims.session_id] = now
     elif status is SessionStatus.REVOKED:

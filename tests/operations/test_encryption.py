@@ -38,6 +38,7 @@ def values(tmp_path):
     for service in ("rag", "chat"):
         url = database_in(data, service)
     database = open_database(url, "chat").across_tenants()
+    database.migrate("chat")  # creates the role of a copied PostgreSQL database
     with database.write() as session:
         session.execute(text(ACCOUNT))
         session.execute(text(MESSAGE))
@@ -76,7 +77,9 @@ def test_existing_data_is_encrypted_rotated_and_decrypted(run, values):
     assert status == 0
     assert "chat_conversations" in output
     assert "chat: new data keys for 1 tenants" in run("rotate-data-keys")[1]
-    assert "chat: 0 data keys wrapped again" in run("rewrap")[1]
+    output = run("rewrap")[1]
+    assert "chat: 0 data keys wrapped again, 2 wrapped by the master key " in output
+    assert "To replace this one, put a new key on the first line" in output
     assert check(values) == []
 
     assert run("status", ENCRYPTION_KEY_FILE="")[0] == 1  # the data is encrypted
@@ -95,6 +98,70 @@ def test_another_key_is_refused(run, tmp_path):
 
     assert status == 1
     assert "which is not in ENCRYPTION_KEY_FILE" in output
+
+
+def test_rewrap_prints_the_master_key_and_the_next_step(run, values, tmp_path):
+    run("encrypt")
+    key_file = tmp_path / "master.key"
+    old = key_file.read_text()
+    key_file.write_text(f"{base64.b64encode(os.urandom(32)).decode()}\n{old}")
+    (finding,) = check(values)
+    assert finding.startswith("1 data keys of chat are wrapped by the master key")
+    assert "no: rewrap" in run("status")[1]
+
+    status, output = run("rewrap")
+
+    assert status == 0
+    assert "chat: 1 data keys wrapped again, 1 wrapped by the master key" in output
+    assert "Next: remove all keys but the first from ENCRYPTION_KEY_FILE" in output
+    assert check(values) == []
+    assert "no: rewrap" not in run("status")[1]
+    key_file.write_text(key_file.read_text().splitlines()[0])
+    assert run("status")[0] == 0
+
+
+def test_rewrap_to_a_failing_command_says_how_to_continue(run, tmp_path):
+    run("encrypt")
+    script = tmp_path / "kms.sh"
+    script.write_text("#!/bin/sh\nif [ $1 = wrap ]; then head -n 1 | rev; else rev; fi\n")
+    script.chmod(0o700)
+    changes = {"ENCRYPTION_KMS_COMMAND": str(script)}
+
+    status, output = run("rewrap", **changes)
+    assert (status, "wrapped by the KMS command" in output) == (0, True)
+    assert "unset ENCRYPTION_KEY_FILE" in output
+
+    script.write_text("#!/bin/sh\nexit 3\n")
+    status, output = run("rotate-data-keys", **changes)
+    assert status == 1
+    assert "failed with status 3" in output
+
+
+def test_interrupted_rotation_is_continued_with_encrypt(run, monkeypatch):
+    run("encrypt")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        "backend.chassis.data_encryption.reencryption.Reencryption.encrypt", interrupt
+    )
+    status, output = run("rotate-data-keys")
+
+    assert status == 130
+    assert "Continue with: python -m backend encryption encrypt" in output
+
+
+def test_full_disk_is_reported_with_the_command_to_continue(run, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device", "/data/chat.db")
+
+    monkeypatch.setattr("backend.chassis.data_encryption.reencryption.Reencryption.encrypt", fail)
+    status, output = run("encrypt")
+
+    assert status == 1
+    assert "No space left on device: /data/chat.db" in output
+    assert "Continue with: python -m backend encryption encrypt" in output
 
 
 def test_doctor_reports_clear_data_and_problems_of_the_key(run, values, tmp_path):

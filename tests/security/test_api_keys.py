@@ -2,11 +2,8 @@
 
 import pytest
 
-from backend.security.authentication import (
-    RemoteApiKeyExchange,
-    SecurityContext,
-    set_security_context,
-)
+from backend.security.api_keys import RemoteApiKeyExchange
+from backend.security.authentication import SecurityContext, set_security_context
 from backend.security.tokens import InvalidToken, KeysUnavailable, TokenVerifier
 from tests.identities import AUDIENCE, ISSUER, LocalKeys
 from tests.security.stand_ins import auth_service
@@ -105,14 +102,33 @@ def test_malformed_api_key_is_rejected_without_an_exchange(client, auth, key):
     assert auth.requests == []
 
 
-def test_api_key_cache_is_bounded(auth, monkeypatch):
-    monkeypatch.setattr("backend.security.authentication._KEY_CACHE_ENTRIES", 2)
+def test_api_key_caches_are_bounded(auth, monkeypatch):
+    monkeypatch.setattr("backend.security.api_keys._MAX_TOKENS", 2)
+    monkeypatch.setattr("backend.security.api_keys._MAX_REJECTIONS", 3)
     keys = RemoteApiKeyExchange(auth.url)
 
     for number in range(5):
         keys.exchange_key(f"{KEY}{number}")
+    auth.respond_to_exchange(401, {})
+    for number in range(5, 10):
+        with pytest.raises(InvalidToken):
+            keys.exchange_key(f"{KEY}{number}")
 
-    assert len(keys._cache) <= 2
+    assert (len(keys._tokens), len(keys._rejections)) == (2, 3)
+
+
+def test_rejected_api_keys_do_not_evict_valid_ones(auth, monkeypatch):
+    monkeypatch.setattr("backend.security.api_keys._MAX_TOKENS", 2)
+    monkeypatch.setattr("backend.security.api_keys._MAX_REJECTIONS", 2)
+    keys = RemoteApiKeyExchange(auth.url)
+    token = keys.exchange_key(KEY)
+    auth.respond_to_exchange(401, {})
+
+    for number in range(5):
+        with pytest.raises(InvalidToken):
+            keys.exchange_key(f"{KEY}{number}")
+
+    assert keys.exchange_key(KEY) == token
 
 
 def test_principal_reports_that_an_api_key_was_used(client, app, identities):

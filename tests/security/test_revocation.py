@@ -260,7 +260,7 @@ def test_status_read_before_a_revocation_is_not_cached(shared, monkeypatch):
 
 
 def test_recently_valid_sessions_are_bounded(client, identities, monkeypatch):
-    monkeypatch.setattr("backend.security.authentication._KEY_CACHE_ENTRIES", 2)
+    monkeypatch.setattr("backend.security.authentication._MAX_VALID_SESSIONS", 2)
 
     for number in range(5):
         bearer = identities.bearer(f"user-{number}")

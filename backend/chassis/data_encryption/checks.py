@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from stat import S_IMODE
 
-from backend.chassis.data_encryption.data_keys import find_wrapped_by
+from backend.chassis.data_encryption.data_keys import describe_master_key, find_wrapped_by
 from backend.chassis.data_encryption.reencryption import Reencryption
 from backend.chassis.data_encryption.sealed_data import (
     SealedData,
@@ -56,13 +56,26 @@ def _check_clear_data(data: SealedData) -> Iterator[Finding]:
     reencryption = Reencryption.open(data, lambda *_: None)
     if reencryption is None:
         return
+    others = {
+        label: count
+        for label, count in reencryption.count_data_keys().items()
+        if label != reencryption.master_key
+    }
+    for label, count in sorted(others.items()):
+        yield warning(
+            data.service,
+            f"{count} data keys of {data.service} are wrapped by {describe_master_key(label)}, not "
+            f"by {describe_master_key(reencryption.master_key)}.",
+            "Their data cannot be read without both master keys.",
+            "python -m backend encryption rewrap",
+        )
     counts = list(reencryption.count())
     clear, replaced = sum(each.clear for each in counts), sum(each.replaced for each in counts)
     if clear:
         yield warning(
             data.service,
             f"{clear} rows and files of {data.service} are not encrypted.",
-            "They were stored before encryption at rest was switched on.",
+            "They were stored before encryption was switched on, or an interrupted run left them.",
             _ENCRYPT,
         )
     if replaced:

@@ -198,7 +198,9 @@ class SealedColumns:
         return f"{self.table}.{name}:{row_id}"
 
     def _has_changes(self, target: Any) -> bool:
-        return any(instance_state(target).attrs[name].history.has_changes() for name in self.names)
+        # The words can be set in clear again while the text is the same.
+        names = (*self.names, *([self.words.column] if self.words else ()))
+        return any(instance_state(target).attrs[name].history.has_changes() for name in names)
 
 
 def open_encryption(

@@ -5,10 +5,12 @@ import os
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, Final, NamedTuple
+from functools import cache, partial
+from time import monotonic
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -30,18 +32,29 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from backend.chassis.data_encryption.key_wrapping import KeyWrapper, create_wrappers
+from backend.chassis.data_encryption.key_wrapping import (
+    KMS_LABEL,
+    KeyWrapper,
+    create_wrappers,
+)
 from backend.chassis.data_encryption.settings import KEY_BYTES, EncryptionSettings
 from backend.chassis.database.sessions import Database
 from backend.chassis.database.types import UtcDateTime
 from backend.chassis.encryption import DamagedValue, MasterKeyError
 from backend.chassis.settings import SettingsError
 
+T = TypeVar("T")
+
 # Key in `Session.info`: the data keys of the service if encryption is on.
 _DATA_KEYS: Final = "data_keys"
 _CURRENT: Final = "current_data_keys"
 # An entry takes about 1 KiB.
 _MAX_CACHED: Final = 1000
+# After a failure of the KMS command, the same key is not requested again for this time.
+_RETRY_SECONDS: Final = 5.0
+_MAX_PREPARATION_SECONDS: Final = 10.0
+# Stands for a new key where failures are noted by the ids of keys.
+_NEW_KEY: Final = "new"
 _NONCE_BYTES: Final = 12
 KEY_ID_CHARACTERS: Final = 28
 _SET_KEY = (
@@ -83,6 +96,10 @@ class DataKey:
     def derive(self, salt: bytes, info: bytes) -> bytes:
         """Return a key of 32 bytes that is derived from this one (HKDF-SHA256, RFC 5869)."""
         return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(self._key)
+
+    def wrap(self, wrapper: KeyWrapper) -> str:
+        """Return this key wrapped by *wrapper*. Raises MasterKeyError."""
+        return wrapper.wrap(self._key, _bind(self.tenant_id, self.id))
 
 
 class StoredKey(NamedTuple):
@@ -134,6 +151,39 @@ class DataKeys:
         self._now = now
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, DataKey] = OrderedDict()
+        # A new key and its wrapped form, which the KMS command has made before it is needed.
+        self._spare_key: tuple[bytes, str] | None = None
+        # Locks by key id, while the KMS command unwraps it.
+        self._running: dict[str, threading.Lock] = {}
+        # Failures of the KMS command by key id, with the monotonic time of the next attempt.
+        self._failures: dict[str, tuple[float, str]] = {}
+
+    @property
+    def master_key(self) -> str:
+        """The label of the current master key, which wraps new data keys."""
+        return self._wrapper.label
+
+    def prepare(self, database: Database, tenant_id: str | None) -> None:
+        """Run the KMS command before a writing transaction, in which it would block others.
+
+        It unwraps keys and wraps a new one. Failures are raised when a key is used.
+
+        Args:
+            database: the tables of the service for every tenant.
+            tenant_id: tenant of the transaction; None if it can use the keys of all. Those are not
+                unwrapped on PostgreSQL, where other transactions can write meanwhile.
+        """
+        if self._wrapper.label == KMS_LABEL and self._spare_key is None:
+            with suppress(MasterKeyError):
+                self._spare_key = self._wrap_new_key("", "")
+        if tenant_id is None and database.engine.dialect.name == "postgresql":
+            return
+        deadline = monotonic() + _MAX_PREPARATION_SECONDS
+        for row in self._list_unused(database, tenant_id):
+            if monotonic() >= deadline:
+                return
+            with suppress(MasterKeyError):
+                self._unwrap(row)
 
     def get_key(self, session: Session, key_id: str) -> DataKey:
         """Return the data key *key_id*. Raises DamagedValue if it does not exist."""
@@ -190,10 +240,17 @@ class DataKeys:
     def list_all(self, session: Session) -> Sequence[StoredKey]:
         return [StoredKey(*row) for row in session.execute(self._select())]
 
-    def rewrap(self, session: Session, row: StoredKey) -> None:
-        """Wrap a data key with the current master key. Values that it encrypts do not change."""
-        key = self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
-        wrapped = self._wrapper.wrap(key, _bind(row.tenant_id, row.id))
+    def count_by_master_key(self, session: Session) -> dict[str, int]:
+        """Return the numbers of data keys by the label of the master key that has wrapped them."""
+        query = select(self.table.c.wrapped_by, func.count()).group_by(self.table.c.wrapped_by)
+        return dict(session.execute(query).tuples().all())
+
+    def wrap_again(self, row: StoredKey) -> str:
+        """Return a data key wrapped with the current master key."""
+        return self._unwrap(row).wrap(self._wrapper)
+
+    def replace_wrapped(self, session: Session, row: StoredKey, wrapped: str) -> None:
+        """Store what `wrap_again` returned. Values that the key encrypts do not change."""
         session.execute(
             update(self.table)
             .where(self.table.c.id == row.id, self.table.c.wrapped == row.wrapped)
@@ -207,17 +264,17 @@ class DataKeys:
             self._cache.clear()
 
     def check_master_keys(self, session: Session) -> None:
-        """Unwrap a data key of each master key that has wrapped some. Raises MasterKeyError."""
-        labels = session.execute(
-            select(self.table.c.wrapped_by, func.min(self.table.c.id)).group_by(
-                self.table.c.wrapped_by
-            )
-        ).all()
-        for _, key_id in labels:
+        """Unwrap a data key of each master key that has wrapped some. Raises MasterKeyError.
+
+        A current master key that has not wrapped any is tried with a new data key.
+        """
+        query = select(self.table.c.wrapped_by, func.min(self.table.c.id))
+        key_ids = dict(session.execute(query.group_by(self.table.c.wrapped_by)).tuples().all())
+        for key_id in key_ids.values():
             row = self._find(session, self._select().where(self.table.c.id == key_id))
             if row is not None:
-                self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
-        if not labels:
+                self._unwrap_with_master_key(row)
+        if self._wrapper.label not in key_ids:
             probe = os.urandom(KEY_BYTES)
             context = _bind("", "probe")
             if self._wrapper.unwrap(self._wrapper.wrap(probe, context), context) != probe:
@@ -233,22 +290,97 @@ class DataKeys:
         with self._lock:
             if row.id in self._cache:
                 return self._cache[row.id]
-        key = self._get_wrapper(row).unwrap(row.wrapped, _bind(row.tenant_id, row.id))
-        data_key = DataKey(row.id, row.tenant_id, key)
+        if row.wrapped_by != KMS_LABEL:
+            return self._add_to_cache(self._unwrap_with_master_key(row))
+        with self._wait_for_others(row.id):
+            with self._lock:
+                if row.id in self._cache:
+                    return self._cache[row.id]
+            return self._add_to_cache(self._unwrap_with_master_key(row))
+
+    @contextmanager
+    def _wait_for_others(self, key_id: str) -> Iterator[None]:
+        """Let one thread after another be in such blocks for *key_id*: commands are expensive."""
         with self._lock:
-            self._cache[row.id] = data_key
+            running = self._running.setdefault(key_id, threading.Lock())
+        with running:
+            try:
+                yield
+            finally:
+                self._running.pop(key_id, None)
+
+    def _unwrap_with_master_key(self, row: StoredKey) -> DataKey:
+        wrapper, context = self._get_wrapper(row), _bind(row.tenant_id, row.id)
+        try:
+            key = self._call(wrapper, row.id, lambda: wrapper.unwrap(row.wrapped, context))
+        except DamagedValue as error:
+            raise MasterKeyError(
+                f"The data key {row.id} of the tenant {row.tenant_id} in {self.table.name} is "
+                "damaged. Restore a backup."
+            ) from error
+        return DataKey(row.id, row.tenant_id, key)
+
+    def _add_to_cache(self, key: DataKey) -> DataKey:
+        with self._lock:
+            self._cache[key.id] = key
             if len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
-        return data_key
+        return key
+
+    def _call(self, wrapper: KeyWrapper, key_id: str, call: Callable[[], T]) -> T:
+        """Return the result of *call*, which is not called if it has failed a moment ago.
+
+        Otherwise each request would wait for a KMS that does not respond.
+        """
+        if wrapper.label != KMS_LABEL:
+            return call()
+        failure = self._failures.get(key_id)
+        if failure is not None and monotonic() < failure[0]:
+            raise MasterKeyError(failure[1])
+        try:
+            result = call()
+        except MasterKeyError as error:
+            if len(self._failures) >= _MAX_CACHED:
+                self._failures.clear()
+            self._failures[key_id] = (monotonic() + _RETRY_SECONDS, str(error))
+            raise
+        self._failures.pop(key_id, None)
+        return result
+
+    def _wrap_new_key(self, tenant_id: str, key_id: str) -> tuple[bytes, str]:
+        """Return a new key and its wrapped form. A KMS command ignores tenant and id."""
+        with self._lock:
+            spare, self._spare_key = self._spare_key, None
+        if spare is not None:
+            return spare
+        key, context = os.urandom(KEY_BYTES), _bind(tenant_id, key_id)
+        return key, self._call(self._wrapper, _NEW_KEY, lambda: self._wrapper.wrap(key, context))
+
+    def _list_unused(self, database: Database, tenant_id: str | None) -> Sequence[StoredKey]:
+        """Return data keys that this process has not unwrapped with the KMS command yet."""
+        columns = self.table.c
+        query = select(columns.id).where(columns.wrapped_by == KMS_LABEL)
+        query = query.order_by(columns.created_at.desc()).limit(_MAX_CACHED)
+        if tenant_id is not None:
+            query = query.where(columns.tenant_id == tenant_id)
+        with self._lock:
+            known = set(self._cache)
+        with database.read() as session:
+            ids = set(session.scalars(query)) - known
+            if not ids:
+                return ()
+            rows = session.execute(self._select().where(columns.id.in_(ids))).all()
+        return [StoredKey(*row) for row in rows]
 
     def _add(self, session: Session, tenant_id: str, number: int) -> StoredKey:
         key_id = f"key_{secrets.token_hex((KEY_ID_CHARACTERS - 4) // 2)}"
+        key, wrapped = self._wrap_new_key(tenant_id, key_id)
         values = {
             "id": key_id,
             "tenant_id": tenant_id,
             "number": number,
             "wrapped_by": self._wrapper.label,
-            "wrapped": self._wrapper.wrap(os.urandom(KEY_BYTES), _bind(tenant_id, key_id)),
+            "wrapped": wrapped,
             "created_at": self._now(),
         }
         # Imported here: most processes create no keys.
@@ -261,6 +393,8 @@ class DataKeys:
         row = self._find_last(session, tenant_id)
         if row is None:
             raise DamagedValue(f"data key of tenant {tenant_id}")
+        if row.id == key_id:
+            self._add_to_cache(DataKey(key_id, tenant_id, key))
         return row
 
     def _find_last(self, session: Session, tenant_id: str) -> StoredKey | None:
@@ -304,6 +438,8 @@ def open_data_keys(
         except MasterKeyError as error:
             raise SettingsError(str(error)) from error
     database.share_with_sessions(_DATA_KEYS, keys)
+    if settings.kms_command:
+        database.add_preparation(partial(keys.prepare, all_tenants))
     return keys
 
 
@@ -319,12 +455,18 @@ def find_wrapped_by(service: str, session: Session) -> str | None:
     return label
 
 
+def describe_master_key(label: str) -> str:
+    """Return the name of a master key, such as `the master key 0123456789ab`."""
+    if label.startswith("file:"):
+        return f"the master key {label.partition(':')[2]}"
+    return "the KMS command"
+
+
 def describe_missing_master_key(service: str, label: str) -> str:
     """Return a sentence for data that was encrypted with a master key that is not set."""
     if label.startswith("file:"):
-        key_id = label.partition(":")[2]
         return (
-            f"Data of {service} is encrypted with the master key {key_id}, which is not in "
+            f"Data of {service} is encrypted with {describe_master_key(label)}, which is not in "
             f"ENCRYPTION_KEY_FILE. {_SET_KEY}"
         )
     return f"Data of {service} is encrypted through a KMS command, which is not set. {_SET_KEY}"

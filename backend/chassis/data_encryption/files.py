@@ -16,8 +16,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
 from typing import IO, Final
 
 from cryptography.exceptions import InvalidTag
@@ -44,6 +45,8 @@ _TAG_BYTES: Final = 16
 _SEALED_CHUNK_BYTES: Final = _CHUNK_BYTES + _TAG_BYTES
 # Files that are read into memory at the same time to detect their types.
 _MAX_MEMORY_FILES: Final = 2
+# A temporary file that was not written to for this time belongs to a process that was killed.
+_DRAFT_SECONDS: Final = 600.0
 
 
 class SealingWriter:
@@ -213,7 +216,10 @@ class FileEncryption:
         try:
             reader = self._open_sealed(path)
         except FileNotFoundError:
-            return path.open("rb")
+            try:
+                return path.open("rb")
+            except FileNotFoundError:  # or it was encrypted since
+                reader = self._open_sealed(path)
         return io.BufferedReader(reader, _CHUNK_BYTES)
 
     def find_download(self, path: Path) -> "Path | SealedReader | None":
@@ -222,8 +228,9 @@ class FileEncryption:
         Raises:
             DamagedValue: the encrypted file is damaged.
         """
-        if not get_sealed_path(path).is_file():
-            return path if path.is_file() else None
+        stored = find_stored_path(path)
+        if stored is None or stored == path:
+            return stored
         return self._open_sealed(path)
 
     @contextmanager
@@ -231,15 +238,13 @@ class FileEncryption:
         """Yield the path of the content in clear, for readers that need a path.
 
         The content of an encrypted file is copied to memory, where processes of this user can open
-        it until the block ends.
+        it until the block ends. A clear file can be encrypted and deleted within the block.
         """
-        if not get_sealed_path(path).exists():
+        if self._keys is None and not get_sealed_path(path).exists():
             yield path
             return
-        descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
+        descriptor = self._open_descriptor(path)
         try:
-            with self.open(path) as source, os.fdopen(os.dup(descriptor), "wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK_BYTES)
             yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
         finally:
             os.close(descriptor)
@@ -267,6 +272,20 @@ class FileEncryption:
             shutil.copyfileobj(source, target, _CHUNK_BYTES)
         get_sealed_path(path).unlink(missing_ok=True)
 
+    def _open_descriptor(self, path: Path) -> int:
+        """Return a descriptor of the content of *path* in clear."""
+        if not get_sealed_path(path).exists():
+            with suppress(FileNotFoundError):  # encrypted since, or there is none
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
+        try:
+            with self.open(path) as source, os.fdopen(os.dup(descriptor), "wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
     def _open_sealed(self, path: Path) -> SealedReader:
         file = get_sealed_path(path).open("rb")
         try:
@@ -291,7 +310,8 @@ def get_sealed_path(path: Path) -> Path:
 
 def find_stored_path(path: Path) -> Path | None:
     """Return the path of the encrypted or clear file, or None if there is neither."""
-    for candidate in (get_sealed_path(path), path):
+    # The encrypted one again: it can be created, and the clear one deleted, in between.
+    for candidate in (get_sealed_path(path), path, get_sealed_path(path)):
         if candidate.is_file():
             return candidate
     return None
@@ -307,6 +327,23 @@ def delete_clear_copy(path: Path) -> None:
     """Delete the clear file *path* if it has been encrypted."""
     if get_sealed_path(path).is_file():
         path.unlink(missing_ok=True)
+
+
+def list_abandoned_drafts(folder: Path) -> Iterator[Path]:
+    """Yield temporary files of `replace_file` that a killed process has left in *folder*."""
+    if not folder.is_dir():
+        return
+    oldest = time() - _DRAFT_SECONDS
+    for path in folder.glob(".*"):
+        with suppress(FileNotFoundError):  # the draft of a running process
+            if path.is_file() and path.stat().st_mtime < oldest:
+                yield path
+
+
+def is_sealed_file(path: Path) -> bool:
+    """Return True if the file *path* begins like an encrypted one."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def read_key_id(path: Path) -> str:

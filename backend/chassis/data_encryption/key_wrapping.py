@@ -3,9 +3,11 @@
 import base64
 import binascii
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -13,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backend.chassis.data_encryption.settings import KEY_BYTES, EncryptionSettings
-from backend.chassis.encryption import MasterKeyError
+from backend.chassis.encryption import DamagedValue, MasterKeyError
 
 KMS_LABEL: Final = "kms"
 _KMS_TIMEOUT_SECONDS: Final = 10.0
@@ -32,7 +34,12 @@ class KeyWrapper(Protocol):
         ...
 
     def unwrap(self, wrapped: str, context: bytes) -> bytes:
-        """Return the data key that `wrap` was given with *context*. Raises MasterKeyError."""
+        """Return the data key that `wrap` was given with *context*.
+
+        Raises:
+            MasterKeyError: the KMS command failed.
+            DamagedValue: the wrapped key was changed, or wrapped with another master key.
+        """
         ...
 
 
@@ -54,7 +61,7 @@ class FileKeyWrapper:
             nonce, sealed = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
             return self._cipher.decrypt(nonce, sealed, context)
         except (InvalidTag, binascii.Error, ValueError) as error:
-            raise MasterKeyError("A data key in the database is damaged.") from error
+            raise DamagedValue("wrapped data key") from error
 
 
 class KmsCommandWrapper:
@@ -93,6 +100,7 @@ class KmsCommandWrapper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                process_group=0,
             )
         except OSError as error:
             raise MasterKeyError(
@@ -123,12 +131,16 @@ def create_wrappers(settings: EncryptionSettings) -> tuple[KeyWrapper, ...]:
 
 
 def _exchange(process: "subprocess.Popen[bytes]", text: bytes) -> tuple[bytes, bool]:
-    """Send *text*, and return the beginning of the output and whether the time limit was hit."""
+    """Send *text*, and return the beginning of the output and whether the time limit was hit.
+
+    At the limit, and after an exception, the whole process group is killed: the command can be a
+    script whose child processes wait for a server and keep the pipe open.
+    """
     is_too_slow = threading.Event()
 
     def kill() -> None:
         is_too_slow.set()
-        process.kill()
+        _kill_group(process)
 
     timer = threading.Timer(_KMS_TIMEOUT_SECONDS, kill)
     timer.start()
@@ -143,6 +155,17 @@ def _exchange(process: "subprocess.Popen[bytes]", text: bytes) -> tuple[bytes, b
                 pass  # the command does not read its input; its status tells whether it failed
             output = process.stdout.read(_MAX_WRAPPED_BYTES + 2)
         process.wait()
+    except BaseException:
+        _kill_group(process)
+        process.wait()
+        raise
     finally:
         timer.cancel()
     return output, is_too_slow.is_set()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    # Without a status, the process was not waited for, so that no other one has its id.
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -4,9 +4,11 @@ Each transaction changes some rows completely, so a killed run leaves rows of bo
 service reads. The next run continues: it skips what is done.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,17 +24,24 @@ from backend.chassis.data_encryption.files import (
     FileKeys,
     delete_clear_copy,
     get_sealed_path,
+    is_sealed_file,
+    list_abandoned_drafts,
     read_key_id,
 )
 from backend.chassis.data_encryption.sealed_data import SealedData, SealedFolder, SealedTable
 from backend.chassis.encryption import DamagedValue
+from backend.chassis.files import try_change_files
 
 _BATCH_ROWS: Final = 100
 # Other writers of SQLite find the lock free in the pauses.
 _MAX_PAUSE_SECONDS: Final = 0.05
+# A backup that waits for the lock of a folder gets it in the pauses.
+_FILE_PAUSE_SECONDS: Final = 0.001
+_BACKUP_CHECK_SECONDS: Final = 0.2
 _MAX_EXAMPLES: Final = 5
 
-# Receives the name of a table or folder, and the numbers of converted and of all rows or files.
+# Receives the name of a table or folder, and the numbers of converted and of all rows or files; or
+# the reason why it waits, and zeros.
 ReportProgress = Callable[[str, int, int], None]
 
 
@@ -117,13 +126,24 @@ class Reencryption:
                 self._keys.add_key(session, tenant_id)
         return len(tenants)
 
+    @property
+    def master_key(self) -> str:
+        """The label of the current master key."""
+        return self._keys.master_key
+
+    def count_data_keys(self) -> dict[str, int]:
+        """Return the numbers of data keys by the label of the master key that has wrapped them."""
+        with self._database.read() as session:
+            return self._keys.count_by_master_key(session)
+
     def rewrap_data_keys(self) -> int:
         """Wrap all data keys with the current master key. Returns the number of changed ones."""
         with self._database.read() as session:
             rows = self._keys.list_wrapped_otherwise(session)
         for row in rows:
+            wrapped = self._keys.wrap_again(row)
             with self._database.write() as session:
-                self._keys.rewrap(session, row)
+                self._keys.replace_wrapped(session, row, wrapped)
         return len(rows)
 
     def decrypt(self) -> Result:
@@ -147,6 +167,9 @@ class Reencryption:
 
         Returns:
             False if another process uses the file. On PostgreSQL, nothing is done.
+
+        Raises:
+            OSError: the disk has no space for a copy of the file.
         """
         if self._database.engine.dialect.name != "sqlite":
             return True
@@ -158,7 +181,10 @@ class Reencryption:
             cursor = connection.cursor()
             cursor.execute("VACUUM")
             is_busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                path = self._database.engine.url.database
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
             return False
         else:
             return not is_busy
@@ -229,7 +255,7 @@ class Reencryption:
             replaced = set(session.scalars(self._keys.select_replaced_ids()))
         for number, (name, tenant_id) in enumerate(files, 1):
             path = folder.path / name
-            with suppress(FileNotFoundError):  # deleted meanwhile, or missing
+            with self._change_file(folder), suppress(FileNotFoundError):  # deleted, or missing
                 if not get_sealed_path(path).exists() or _is_replaced(path, replaced):
                     try:
                         encryption.seal_file(path, tenant_id)
@@ -239,7 +265,9 @@ class Reencryption:
             self._report(folder.kind, number, len(files))
         # Only now, so that requests which have found a clear file can open it.
         for name, _ in files:
-            delete_clear_copy(folder.path / name)
+            with self._change_file(folder):
+                delete_clear_copy(folder.path / name)
+        _delete_drafts(folder)
 
     def _decrypt_files(self, folder: SealedFolder, result: Result) -> None:
         encryption = self._open_folder(folder)
@@ -247,13 +275,30 @@ class Reencryption:
             files = folder.list_files(session)
         for number, (name, _) in enumerate(files, 1):
             path = folder.path / name
-            if get_sealed_path(path).exists():
-                try:
-                    encryption.unseal_file(path)
-                    result.converted += 1
-                except DamagedValue as error:
-                    result.add_damaged(str(error))
+            with self._change_file(folder):
+                if get_sealed_path(path).exists():
+                    try:
+                        encryption.unseal_file(path)
+                        result.converted += 1
+                    except DamagedValue as error:
+                        result.add_damaged(str(error))
             self._report(folder.kind, number, len(files))
+        _delete_drafts(folder)
+
+    @contextmanager
+    def _change_file(self, folder: SealedFolder) -> Iterator[None]:
+        """Wait until no backup reads the folder, and let none begin within the block.
+
+        A backup would otherwise contain files whose data key is newer than its tables.
+        """
+        while True:
+            with try_change_files(folder.path) as is_allowed:
+                if is_allowed:
+                    yield
+                    break
+            self._report(f"{folder.kind}: waiting for a backup to end", 0, 0)
+            sleep(_BACKUP_CHECK_SECONDS)
+        sleep(_FILE_PAUSE_SECONDS)
 
     def _open_folder(self, folder: SealedFolder) -> FileEncryption:
         return FileEncryption(folder.kind, FileKeys(self._keys, self._data.database))
@@ -267,15 +312,25 @@ def _select_columns(table: SealedTable, values: Mapping[str, Any]) -> dict[str, 
 def _count_files(
     folder: SealedFolder, files: Sequence[tuple[str, str]], replaced: set[str]
 ) -> Counts:
+    """Count the files. A clear one counts as clear if it is a copy that a killed run has left."""
     counts = Counts(folder.kind)
     for name, _ in files:
         path = folder.path / name
-        is_sealed = get_sealed_path(path).exists()
-        if is_sealed or path.exists():
+        is_clear, is_sealed = path.exists(), get_sealed_path(path).exists()
+        if is_sealed or is_clear:
             counts.total += 1
-            counts.clear += not is_sealed
+            counts.clear += is_clear
             counts.replaced += is_sealed and _is_replaced(path, replaced)
+    for path in list_abandoned_drafts(folder.path):
+        if not is_sealed_file(path):
+            counts.total += 1
+            counts.clear += 1
     return counts
+
+
+def _delete_drafts(folder: SealedFolder) -> None:
+    for path in list_abandoned_drafts(folder.path):
+        path.unlink(missing_ok=True)
 
 
 def _is_replaced(path: Path, replaced: set[str]) -> bool:

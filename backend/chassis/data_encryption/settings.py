@@ -36,10 +36,11 @@ class EncryptionSettings:
             raise SettingsError(
                 "ENCRYPTION_KEY and ENCRYPTION_KEY_FILE are both set. Unset one of them."
             )
+        name = "ENCRYPTION_KEY"
         if file is not None:
-            text = _read_key_file(file)
+            text, name = _read_key_file(file), "ENCRYPTION_KEY_FILE"
         settings = cls(
-            () if text is None else _parse_keys(text),
+            () if text is None else _parse_keys(text, name),
             _parse_command(env.optional("ENCRYPTION_KMS_COMMAND")),
             None if file is None else Path(file),
         )
@@ -60,7 +61,7 @@ NO_ENCRYPTION: Final = EncryptionSettings()
 
 def _read_key_file(file: str) -> str:
     try:
-        return Path(file).read_text("utf-8")
+        return Path(file).read_text("utf-8-sig")  # editors may begin it with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(
@@ -69,7 +70,7 @@ def _read_key_file(file: str) -> str:
         ) from error
 
 
-def _parse_keys(text: str) -> tuple[bytes, ...]:
+def _parse_keys(text: str, name: str) -> tuple[bytes, ...]:
     keys: list[bytes] = []
     for number, line in enumerate(text.splitlines(), 1):
         content = line.strip()
@@ -81,14 +82,13 @@ def _parse_keys(text: str) -> tuple[bytes, ...]:
             key = b""
         if len(key) != KEY_BYTES:
             raise SettingsError(
-                f"ENCRYPTION_KEY_FILE: line {number} is not a key of {KEY_BYTES} bytes in base64. "
-                f"{_CREATE}"
+                f"{name}: line {number} is not a key of {KEY_BYTES} bytes in base64. {_CREATE}"
             )
         if key in keys:
-            raise SettingsError(f"ENCRYPTION_KEY_FILE: line {number} repeats an earlier key.")
+            raise SettingsError(f"{name}: line {number} repeats an earlier key.")
         keys.append(key)
     if not keys:
-        raise SettingsError(f"ENCRYPTION_KEY_FILE: the file contains no key. {_CREATE}")
+        raise SettingsError(f"{name} contains no key. {_CREATE}")
     return tuple(keys)
 
 

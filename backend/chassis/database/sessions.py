@@ -45,6 +45,7 @@ __all__ = [
 _CALLS = "calls_after_commit"
 _TOPICS = "topics_after_commit"
 Listeners = dict[str, list[Callable[[], None]]]
+Preparations = list[Callable[[str | None], None]]
 
 
 class Database:
@@ -64,11 +65,13 @@ class Database:
         session_metrics: SessionMetrics | None = None,
         writer_lock: "Lock | None" = None,
         listeners: Listeners | None = None,
+        preparations: Preparations | None = None,
         session_values: dict[Any, Any] | None = None,
     ) -> None:
         self.engine = engine
         self._session_values = {} if session_values is None else session_values
         self._listeners: Listeners = {} if listeners is None else listeners
+        self._preparations: Preparations = [] if preparations is None else preparations
         self._writer_lock = writer_lock
         self._schema = schema
         self._owner = owner
@@ -91,12 +94,20 @@ class Database:
             session_metrics=self._session_metrics,
             writer_lock=self._writer_lock,
             listeners=self._listeners,
+            preparations=self._preparations,
             session_values=self._session_values,
         )
 
     def share_with_sessions(self, key: str, value: object) -> None:
         """Set *key* in the `info` of sessions that are opened from now on."""
         self._session_values[key] = value
+
+    def add_preparation(self, prepare: Callable[[str | None], None]) -> None:
+        """Call *prepare* with the tenant of each session for writing before its transaction.
+
+        It does what takes long, because other writers of SQLite wait for the transaction.
+        """
+        self._preparations.append(prepare)
 
     def add_commit_listener(self, topic: str, listener: Callable[[], None]) -> None:
         """Call *listener* after each commit of a session with `notify_after_commit(…, topic)`.
@@ -126,6 +137,8 @@ class Database:
     @contextmanager
     def write(self, tenant_id: str | None = None) -> Iterator[Session]:
         """Open a session for writing: committed at the end, rolled back on an exception."""
+        for prepare in self._preparations:
+            prepare(tenant_id)
         measure = self._session_metrics.measure_session
         with (
             self._wait_for_writers(),

@@ -64,10 +64,11 @@ def _prepare_checks(name: str, env: Env, *, running: bool) -> Iterable[Finding]:
         return [
             error(
                 name,
-                str(invalid),
+                problem,
                 f"{name} does not start with invalid settings.",
                 "Correct the setting.",
             )
+            for problem in invalid.problems
         ]
     check_tables: Check | None = None
     if find_spec(f"backend.services.{name}.migrations") is not None:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.services.auth.clients.clerk.users import API_URL
 from backend.services.auth.domain.credentials.passwords import PasswordPolicy
 from backend.services.auth.errors import WeakPassword
 from backend.services.auth.settings import Settings
@@ -95,6 +96,14 @@ def _check_clerk(settings: Settings) -> Iterator[Finding]:
             f"The keys of Clerk cannot be loaded ({reason}).",
             "Tokens of Clerk are rejected with status 503 once the last keys are a day old.",
             "Allow the connection, or set CLERK_JWT_KEY to the public key of the application.",
+        )
+    reads_profiles = clerk.secret_key is not None and clerk.trust_email
+    if reads_profiles and (reason := check_connection(clerk.api_url or API_URL)):
+        yield error(
+            "auth",
+            f"The profiles of Clerk's users cannot be loaded ({reason}).",
+            "New users whose tokens have no e-mail address get the status 503.",
+            "Allow the connection, or add the claims of docs/operations/clerk.md to the tokens.",
         )
 
 

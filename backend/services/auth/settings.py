@@ -1,9 +1,10 @@
 """Settings of the auth service, read from the environment."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from backend.chassis.clerk import ClerkApplication, load_clerk_application
@@ -18,10 +19,13 @@ from backend.chassis.settings import (
 from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.settings import SecuritySettings
 from backend.security.standard_webhooks import decode_secret
+from backend.services.auth.clients.clerk.http import check_base_url
 from backend.services.auth.clients.clerk.keys import parse_public_key
 from backend.services.auth.clients.clerk.settings import ClerkSettings
 from backend.services.auth.clients.oidc import OidcProviderSettings
 from backend.services.auth.domain.credentials.failed_attempts import AttemptRate
+
+T = TypeVar("T")
 
 _DAY = 24 * 60 * 60
 _MAX_RETENTION_DAYS = 36_500
@@ -39,6 +43,8 @@ _CLERK_DETAILS = (
     "CLERK_JWT_KEY",
     "CLERK_AUTHORIZED_PARTIES",
     "CLERK_JWKS_URL",
+    "CLERK_API_URL",
+    "CLERK_ORGANIZATIONS",
     "CLERK_WEBHOOK_SECRET",
     "CLERK_WEBHOOK_SIGNING_SECRET",
 )
@@ -161,26 +167,40 @@ def _read_provider(env: Env, name: str) -> OidcProviderSettings:
 
 
 def _read_clerk(env: Env) -> ClerkSettings | None:
-    application = load_clerk_application(env)
-    if application is None:
-        for name in _CLERK_DETAILS:
-            if env.optional(name):
-                raise SettingsError(
-                    f"{name} is set: set CLERK_PUBLISHABLE_KEY too, which names the application."
-                )
+    """Return the settings of Clerk. Raises SettingsError with the problems of all variables."""
+    problems: list[str] = []
+
+    def read(load: Callable[[], T], fallback: T) -> T:
+        try:
+            return load()
+        except SettingsError as error:
+            problems.extend(error.problems)
+            return fallback
+
+    application = read(lambda: load_clerk_application(env), None)
+    if application is None and not problems:
+        names = [name for name in _CLERK_DETAILS if env.optional(name)]
+        if names:
+            raise SettingsError(
+                f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} set: set "
+                "CLERK_PUBLISHABLE_KEY too, which names the application."
+            )
         return None
-    return ClerkSettings(
-        issuer=application.issuer,
-        is_live=application.is_live,
-        authorized_parties=_read_authorized_parties(env),
-        public_key=_read_clerk_public_key(env),
-        jwks_url=_read_clerk_url(env, "CLERK_JWKS_URL"),
-        api_url=_read_clerk_url(env, "CLERK_API_URL"),
-        secret_key=_read_clerk_secret_key(env, application),
-        webhook_secret=_read_clerk_webhook_secret(env),
-        organizations=_read_clerk_organizations(env),
-        trust_email=env.flag("CLERK_TRUST_EMAIL"),
+    settings = ClerkSettings(
+        issuer="" if application is None else application.issuer,
+        is_live=application is not None and application.is_live,
+        authorized_parties=read(lambda: _read_authorized_parties(env), ()),
+        public_key=read(lambda: _read_clerk_public_key(env), None),
+        jwks_url=read(lambda: _read_clerk_url(env, "CLERK_JWKS_URL"), None),
+        api_url=read(lambda: _read_clerk_url(env, "CLERK_API_URL"), None),
+        secret_key=read(lambda: _read_clerk_secret_key(env, application), None),
+        webhook_secret=read(lambda: _read_clerk_webhook_secret(env), None),
+        organizations=read(lambda: _read_clerk_organizations(env), {}),
+        trust_email=read(lambda: env.flag("CLERK_TRUST_EMAIL"), False),
     )
+    if problems:
+        raise SettingsError(*problems)
+    return settings
 
 
 def _read_authorized_parties(env: Env) -> tuple[str, ...]:
@@ -216,14 +236,20 @@ def _read_clerk_url(env: Env, name: str) -> str | None:
     value = env.optional(name)
     if value is None:
         return None
-    url = urlsplit(value)
+    try:
+        check_base_url(value)
+        url = urlsplit(value)
+    except ValueError as error:
+        raise SettingsError(f"{name} is not a usable URL. {error}") from None
     is_local = not env.is_production and url.hostname in _LOCAL_HOSTS
-    if not url.hostname or url.username or url.scheme not in ("https", *["http"] * is_local):
+    if url.scheme != "https" and not is_local:
         raise SettingsError(f"{name} must be a URL that begins with https://.")
+    if name == "CLERK_API_URL" and url.query:
+        raise SettingsError(f"{name} must have no query: paths are appended to it.")
     return value.rstrip("/")
 
 
-def _read_clerk_secret_key(env: Env, application: ClerkApplication) -> Secret | None:
+def _read_clerk_secret_key(env: Env, application: ClerkApplication | None) -> Secret | None:
     key = env.optional("CLERK_SECRET_KEY")
     if key is None:
         return None
@@ -232,7 +258,7 @@ def _read_clerk_secret_key(env: Env, application: ClerkApplication) -> Secret | 
         raise SettingsError(
             "CLERK_SECRET_KEY is not a secret key of Clerk; it begins with sk_test_ or sk_live_."
         )
-    if (match[1] == "live") != application.is_live:
+    if application is not None and (match[1] == "live") != application.is_live:
         raise SettingsError(
             "CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY contradict each other: one is of a "
             "development instance (test), the other of a production instance (live)."
@@ -248,6 +274,7 @@ def _read_clerk_webhook_secret(env: Env) -> Secret | None:
             "CLERK_WEBHOOK_SECRET and CLERK_WEBHOOK_SIGNING_SECRET set the same thing and have "
             "different values. Keep one of them."
         )
+    name = "CLERK_WEBHOOK_SECRET" if secret else "CLERK_WEBHOOK_SIGNING_SECRET"
     secret = secret or signing_secret
     if secret is None:
         return None
@@ -255,7 +282,7 @@ def _read_clerk_webhook_secret(env: Env) -> Secret | None:
         decode_secret(secret)
     except ValueError:
         raise SettingsError(
-            "CLERK_WEBHOOK_SECRET is not the signing secret of an endpoint; it begins with whsec_."
+            f"{name} is not the signing secret of an endpoint; it begins with whsec_."
         ) from None
     return Secret(secret)
 

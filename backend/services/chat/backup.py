@@ -5,6 +5,7 @@ chat/attachments/BLOB.sealed   an encrypted one, as it is stored
 """
 
 import os
+from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,9 @@ class ChatBackupContributor(BackupContributor):
     ) -> None:
         self._files = files
         self._encryption = encryption
+
+    def hold_files(self) -> AbstractContextManager[None]:
+        return self._files.block_deletion()
 
     def write_members(
         self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine

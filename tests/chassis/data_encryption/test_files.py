@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.chassis.data_encryption import files
 from backend.chassis.data_encryption.data_keys import DataKey
 from backend.chassis.data_encryption.files import (
     FileEncryption,
@@ -65,6 +66,10 @@ def test_any_range_is_read(start, length):
     assert reader.read(length) == content[start : start + length]
 
 
+def change_byte(content, position):
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
 def list_damaged_files():
     """Yield files of three chunks and a bit that were changed in one way each."""
     sealed = seal(os.urandom(3 * CHUNK + 5))
@@ -77,7 +82,10 @@ def list_damaged_files():
         "without the last chunk": sealed[: header + 3 * chunk],
         "exchanged chunks": sealed[:header] + second + first + sealed[header + 2 * chunk :],
         "repeated chunk": sealed[:header] + first + first + sealed[header + 2 * chunk :],
-        "other salt": sealed[: header - 10] + b"x" + sealed[header - 9 :],
+        # Changed bits, because a random byte can already have any given value.
+        "other salt": change_byte(sealed, header - 10),
+        "other nonce prefix": change_byte(sealed, header - 1),
+        "other content": change_byte(sealed, header + 100),
         "more at the end": sealed + b"x",
         "header only": sealed[:header],
         "half a header": sealed[: header // 2],
@@ -117,6 +125,44 @@ def test_clear_file_is_replaced_by_an_encrypted_one(tmp_path):
     encryption.unseal_file(path)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
     assert path.read_bytes() == b"text"
+
+
+def test_clear_file_stays_readable_by_path_while_it_is_encrypted(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"text")
+    encryption = FileEncryption("kind", Keys())
+
+    with encryption.open_clear_path(path) as clear:
+        encryption.seal_file(path, "tenant")
+        delete_clear_copy(path)
+        assert clear.read_bytes() == b"text"
+
+    with pytest.raises(FileNotFoundError), encryption.open_clear_path(tmp_path / "missing"):
+        pass
+
+
+def test_file_that_is_encrypted_while_it_is_looked_up_is_found(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"text")
+    encryption = FileEncryption("kind", Keys())
+
+    def look_up(function):
+        """Call *function*, and encrypt the file after the first look at its encrypted name."""
+        looks = iter([tmp_path / "nothing"])
+        monkeypatch.setattr(files, "get_sealed_path", lambda path: next(looks, get_sealed(path)))
+        return function()
+
+    def get_sealed(path):
+        return path.with_name(path.name + ".sealed")
+
+    encryption.seal_file(path, "tenant")
+    delete_clear_copy(path)
+
+    with look_up(lambda: encryption.open(path)) as file:
+        assert file.read() == b"text"
+    with look_up(lambda: encryption.find_download(path)) as reader:
+        assert reader.size == 4
+    assert look_up(lambda: files.find_stored_path(path)) == get_sealed(path)
 
 
 def test_file_is_bound_to_its_name(tmp_path):

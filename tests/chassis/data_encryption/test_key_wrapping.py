@@ -2,12 +2,14 @@
 
 import os
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from backend.chassis.data_encryption import key_wrapping
 from backend.chassis.data_encryption.key_wrapping import FileKeyWrapper, KmsCommandWrapper
-from backend.chassis.encryption import MasterKeyError
+from backend.chassis.encryption import DamagedValue, MasterKeyError
 
 # A KMS that reverses the text.
 REVERSE = "import sys; print(sys.stdin.readline().strip()[::-1])"
@@ -34,7 +36,7 @@ def test_file_key_rejects_another_key_context_and_text():
         (wrapper, "AAAA", b"a"),
         (wrapper, "not base64", b"a"),
     ):
-        with pytest.raises(MasterKeyError):
+        with pytest.raises(DamagedValue):
             other.unwrap(text, context)
 
 
@@ -72,6 +74,32 @@ def test_slow_command_is_ended(monkeypatch):
 
     with pytest.raises(MasterKeyError, match="took longer than"):
         command("import time; time.sleep(60)").wrap(DATA_KEY, b"")
+
+
+def test_child_processes_of_a_slow_command_are_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(key_wrapping, "_KMS_TIMEOUT_SECONDS", 1.0)
+    pid_file = tmp_path / "pid"
+    script = f"sleep 60 < /dev/null > /dev/null & echo $! > {pid_file}; wait"
+    wrapper = KmsCommandWrapper(["sh", "-c", script])
+
+    with pytest.raises(MasterKeyError, match="took longer than"):
+        wrapper.wrap(DATA_KEY, b"")
+
+    assert is_ended(int(pid_file.read_text()))
+
+
+def is_ended(pid):
+    """Return True if the process *pid* ends within seconds, or is only not waited for."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_command_that_prints_no_key_is_rejected():

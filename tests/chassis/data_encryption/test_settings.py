@@ -54,6 +54,18 @@ def test_invalid_key_file_is_rejected(tmp_path, text, message):
         read(ENCRYPTION_KEY_FILE=str(file))
 
 
+def test_invalid_key_in_the_variable_names_the_variable():
+    with pytest.raises(SettingsError, match=r"^ENCRYPTION_KEY: line 1 is not a key of 32 bytes"):
+        read(ENCRYPTION_KEY=KEY[:-4])
+
+
+def test_key_file_with_a_byte_order_mark_and_windows_line_ends_is_read(tmp_path):
+    file = tmp_path / "master.key"
+    file.write_bytes(b"\xef\xbb\xbf" + f"{KEY}\r\n{OTHER_KEY}\r\n".encode())
+
+    assert len(read(ENCRYPTION_KEY_FILE=str(file)).master_keys) == 2
+
+
 def test_missing_key_file_is_named(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         read(ENCRYPTION_KEY_FILE=str(tmp_path / "missing"))

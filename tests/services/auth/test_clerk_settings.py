@@ -1,11 +1,13 @@
 """Settings of Clerk: the issuer, invalid and contradicting values, and what doctor reports."""
 
 import base64
+import json
 
 import pytest
 
 from backend.chassis.clerk import load_clerk_application
 from backend.chassis.settings import Env, SettingsError
+from backend.operations.doctor import __main__ as doctor
 from backend.services.auth.checkup import run_checks
 from backend.services.auth.settings import Settings
 from backend.services.gateway.settings import Settings as GatewaySettings
@@ -122,9 +124,18 @@ INVALID = [
     ("CLERK_WEBHOOK_SECRET", "whsec_", "CLERK_WEBHOOK_SECRET is not the signing secret"),
     ("CLERK_AUTHORIZED_PARTIES", "app.example.org", "CLERK_AUTHORIZED_PARTIES must be origins"),
     ("CLERK_AUTHORIZED_PARTIES", f"{PARTY}/", "CLERK_AUTHORIZED_PARTIES must be origins"),
-    ("CLERK_JWKS_URL", "clerk.example.org", "CLERK_JWKS_URL must be a URL"),
+    ("CLERK_JWKS_URL", "clerk.example.org", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_JWKS_URL", "https://[clerk/jwks", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_JWKS_URL", "https://clerk.example.org:99999/", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_JWKS_URL", "https://clerk.example.org:x/", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_JWKS_URL", "https://clerk.example.org/a b", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_JWKS_URL", "https://clerk.example.org/#keys", "CLERK_JWKS_URL is not a usable URL"),
+    ("CLERK_API_URL", "https://cl\u00e9rk.example.org", "CLERK_API_URL is not a usable URL"),
+    ("CLERK_API_URL", "https://clerk.example.org/?a=b", "CLERK_API_URL must have no query"),
+    ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_!", "CLERK_WEBHOOK_SIGNING_SECRET is not the signing"),
     ("CLERK_JWKS_URL", "http://clerk.example.org/jwks", "CLERK_JWKS_URL must be a URL"),
-    ("CLERK_API_URL", "https://user@clerk.example.org", "CLERK_API_URL must be a URL"),
+    ("CLERK_API_URL", "https://user:password@clerk.example.org", "CLERK_API_URL is not a usable"),
+    ("CLERK_API_URL", "https://user@clerk.example.org", "CLERK_API_URL is not a usable URL"),
     ("CLERK_ORGANIZATIONS", "acme", "CLERK_ORGANIZATIONS must map"),
     ("CLERK_ORGANIZATIONS", "org_1=a,org_1=b", "CLERK_ORGANIZATIONS must map"),
     ("CLERK_TRUST_EMAIL", "perhaps", "CLERK_TRUST_EMAIL must be true or false"),
@@ -137,7 +148,7 @@ def test_invalid_value_stops_auth_with_one_sentence_without_the_secret(load, nam
         load(CLERK_PUBLISHABLE_KEY=PUBLISHABLE_KEY, **{name: value})
 
     assert str(raised.value).startswith(message)
-    if "SECRET" in name:
+    if "SECRET" in name or "password" in value:
         assert value not in str(raised.value).replace("whsec_.", "")
 
 
@@ -146,7 +157,7 @@ def test_short_public_key_stops_auth(load):
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     text = pem.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    with pytest.raises(SettingsError, match="at least 2048 bits"):
+    with pytest.raises(SettingsError, match="2048 to 8192 bits"):
         load(CLERK_PUBLISHABLE_KEY=PUBLISHABLE_KEY, CLERK_JWT_KEY=text)
 
 
@@ -157,6 +168,8 @@ def test_short_public_key_stops_auth(load):
         ("CLERK_JWT_KEY", "x"),
         ("CLERK_AUTHORIZED_PARTIES", PARTY),
         ("CLERK_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ("CLERK_API_URL", "https://clerk.example.org"),
+        ("CLERK_ORGANIZATIONS", "org_1=acme"),
     ],
 )
 def test_other_variables_need_a_publishable_key(load, name, value):
@@ -182,6 +195,28 @@ def test_secrets_are_not_shown_in_settings(load):
 
     assert SECRET_KEY not in repr(settings)
     assert WEBHOOK_SECRET not in repr(settings)
+
+
+def test_all_invalid_values_are_reported_by_doctor_and_one_at_the_start(
+    load, tmp_path, monkeypatch, capsys
+):
+    invalid = {
+        "CLERK_PUBLISHABLE_KEY": "pk_test_",
+        "CLERK_JWKS_URL": "https://[clerk",
+        "CLERK_SECRET_KEY": "secret",
+        "CLERK_ORGANIZATIONS": "acme",
+    }
+    with pytest.raises(SettingsError) as raised:
+        load(**invalid)
+    assert str(raised.value).startswith("CLERK_PUBLISHABLE_KEY is not a publishable key")
+
+    for name, value in (invalid | {"DATA_DIR": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    assert doctor.main(["auth"]) == 0
+
+    findings = json.loads(capsys.readouterr().out)["auth"]
+    assert [finding["what"].split()[0] for finding in findings] == list(invalid)
 
 
 def list_problems(settings):

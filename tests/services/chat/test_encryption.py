@@ -3,8 +3,12 @@
 import base64
 import hashlib
 import os
+import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event, Thread
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select, text, update
@@ -19,7 +23,7 @@ from backend.services.chat.backup import ChatBackupContributor
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.sealed_data import open_sealed_data
 from backend.services.chat.store.attachment_files import AttachmentFiles
-from backend.services.chat.store.tables import Attachment, Message, Revision
+from backend.services.chat.store.tables import Attachment, Conversation, Message, Revision
 from backend.services.chat.wiring import ChatComponents
 from tests.databases import on_postgresql
 from tests.services.chat.conftest import TEAM
@@ -68,12 +72,13 @@ def start(settings, identities):
 def open_data(settings):
     """Return a function that opens the data of the service as the command does."""
 
-    def open_with(key_file):
+    def open_with(key_file="", **changes):
         values = {
             "DATA_DIR": str(settings.common.data_dir),
             "DATABASE_URL": settings.database_url,
             "SECRET_KEY": "a secret of the tests, long enough to be accepted",
             "ENCRYPTION_KEY_FILE": str(key_file),
+            **changes,
         }
         return open_sealed_data(Env({name: value for name, value in values.items() if value}))
 
@@ -285,6 +290,24 @@ def test_keys_are_rotated(start, ada, key_file, open_data):
     assert client.get(path, headers=ada).data == FILE
 
 
+def test_search_finds_all_words_after_two_rotations(start, ada, key_file, open_data):
+    client, components = start(key_file)
+    conversation_id = fill(client, ada, components)
+    for number in range(2):
+        key_file.write_text(f"{new_key()}\n{key_file.read_text()}")
+        assert run(open_data(key_file), "rotate_data_keys") == 1
+        # Only the second rotation is completed.
+        if number == 1:
+            assert run(open_data(key_file)).damaged == 0
+        assert run(open_data(key_file), "rewrap_data_keys") == number + 1
+        client, _ = start(key_file)
+        send(client, ada, f"{MARKER} {number}", conversation_id=conversation_id)
+
+    assert {counts[:2] for counts in count(open_data(key_file)).values()} == {(0, 0)}
+    key_file.write_text(key_file.read_text().splitlines()[0])
+    assert len(find(start(key_file)[0], ada, MARKER)) == 6
+
+
 def test_data_keys_are_wrapped_by_a_command(start, ada, tmp_path):
     script = tmp_path / "kms.py"
     script.write_text("import sys; print(sys.stdin.readline().strip()[::-1])")
@@ -299,6 +322,146 @@ def test_data_keys_are_wrapped_by_a_command(start, ada, tmp_path):
         start(values=values)
     with pytest.raises(SettingsError, match="encrypted through a KMS command"):
         start()
+
+
+# A KMS that fails while another connection writes to the database. It appends its action to a file.
+STRICT_KMS = """
+import sqlite3, sys
+with open(sys.argv[2], "a") as log:
+    print(sys.argv[-1], file=log)
+connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print(sys.stdin.readline().strip()[::-1])
+"""
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_kms_command_is_not_run_while_the_database_is_written(
+    start, ada, identities, tmp_path, settings, open_data
+):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(STRICT_KMS)
+    file = settings.common.data_dir / "chat.db"
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script} {file} {log}"}
+    eve = identities.bearer("user-eve")
+    client, _ = start(values=values)
+    for who in (ada, eve):
+        assert send(client, who, MARKER).status_code == 201
+    assert log.read_text().split().count("unwrap") == 1  # the check at the start
+
+    client, components = start(values=values)
+    sent = send(client, ada, f"{MARKER} again")
+    with components.database.across_tenants().write() as session:
+        assert session.scalar(select(Message.content).limit(1))
+        assert len(session.scalars(select(Conversation)).all()) == 3
+
+    assert sent.status_code == 201
+    assert run(open_data(**values), "rotate_data_keys") == 2
+    assert run(open_data(**values)).damaged == 0
+    assert run(open_data(ENCRYPTION_KEY=new_key(), **values), "rewrap_data_keys") == 0
+    assert len(find(start(values=values)[0], ada, MARKER)) == 4
+
+
+def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(
+        f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
+        "print(sys.stdin.readline().strip()[::-1])\n"
+    )
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(values=values)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+    client, _ = start(values=values)
+    script.write_text(script.read_text() + "raise SystemExit(1)")
+    log.write_text("")
+
+    path = f"/conversations/{conversation_id}/messages"
+    responses = [client.get(path, headers=ada) for _ in range(3)]
+
+    assert [each.json["code"] for each in responses] == ["master_key_unavailable"] * 3
+    assert log.read_text() == "run "
+
+
+def test_concurrent_requests_run_the_kms_command_once(start, ada, tmp_path):
+    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+    script.write_text(
+        f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
+        "print(sys.stdin.readline().strip()[::-1])\n"
+    )
+    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(values=values)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+    client, components = start(values=values)
+    log.write_text("")
+
+    with ThreadPoolExecutor(6) as executor:
+        texts = list(
+            executor.map(lambda _: read_first_text(components.database, conversation_id), range(6))
+        )
+
+    assert texts == [MARKER] * 6
+    assert log.read_text() == "run "
+
+
+def read_first_text(database, conversation_id):
+    with database.read(TEAM) as session:
+        query = select(Message).where(Message.conversation_id == conversation_id)
+        return session.scalars(query.order_by(Message.seq)).first().content["text"]
+
+
+def test_damaged_data_key_is_named_at_the_start(start, ada, key_file):
+    client, components = start(key_file)
+    send(client, ada, MARKER)
+    with components.database.as_owner() as connection:
+        key_id = connection.scalar(text("SELECT id FROM chat_data_keys"))
+        connection.execute(text("UPDATE chat_data_keys SET wrapped = 'AAAA'"))
+
+    with pytest.raises(SettingsError, match=f"{key_id} of the tenant {TEAM} in chat_data_keys is"):
+        start(key_file)
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_full_disk_is_not_taken_for_a_database_in_use(key_file, open_data, monkeypatch):
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    connection = Mock()
+    connection.cursor.return_value.execute.side_effect = full
+    data = open_data(key_file)
+    reencryption = Reencryption.open(data, lambda *_: None)
+    monkeypatch.setattr(data.database.engine, "raw_connection", lambda: connection)
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*chat\.db'"):
+        reencryption.remove_deleted_text()
+    data.database.engine.dispose()
+
+
+def test_keys_are_wrapped_by_a_command_after_a_key_file(start, ada, key_file, tmp_path, open_data):
+    script = tmp_path / "kms.py"
+    script.write_text("import sys; print(sys.stdin.readline().strip()[::-1])")
+    command = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    client, _ = start(key_file)
+    conversation_id = send(client, ada, MARKER).json["conversation_id"]
+
+    assert run(open_data(key_file, **command), "rewrap_data_keys") == 1
+
+    client, _ = start(values=command)
+    assert read_texts(client, ada, conversation_id)[0] == MARKER
+    script.write_text("raise SystemExit(1)")
+    with pytest.raises(SettingsError, match="wrap failed"):
+        start(values=command)
+
+
+def test_start_with_a_failing_command_beside_the_key_file_is_refused(start, ada, key_file):
+    client, _ = start(key_file)
+    send(client, ada, MARKER)
+
+    with pytest.raises(SettingsError, match="wrap failed with status 1"):
+        start(
+            values={
+                "ENCRYPTION_KEY_FILE": str(key_file),
+                "ENCRYPTION_KMS_COMMAND": "/bin/false",
+            }
+        )
 
 
 def test_start_without_the_master_key_is_refused(start, ada, key_file):
@@ -369,3 +532,105 @@ def test_backup_contains_encrypted_files_and_wrapped_keys(start, ada, key_file, 
         (problem,) = find_master_key_problems("chat", connection, EncryptionSettings())
         assert "ENCRYPTION_KEY_FILE" in problem
         assert connection.scalar(text("SELECT count(*) FROM chat_data_keys")) == 1
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_files_are_not_encrypted_while_a_backup_is_taken(start, ada, key_file, open_data):
+    client, components = start()
+    fill(client, ada, components)
+    blob = find_blob(components)
+    contributor, archive, is_waiting = ChatBackupContributor(components.files), Archive(), Event()
+
+    def report(name, _done, _total):
+        if "waiting for a backup" in name:
+            is_waiting.set()
+
+    data = open_data(key_file)
+    command = Thread(target=Reencryption.open(data, report).encrypt)
+    with components.database.engine.connect() as snapshot:
+        with contributor.hold_files():
+            snapshot.execute(text("SELECT count(*) FROM chat_attachments"))
+            command.start()
+            assert is_waiting.wait(20)
+            assert contributor.write_members(snapshot, archive, lambda _: None) == []
+        command.join()
+    data.database.engine.dispose()
+
+    # The tables of the backup have no data key for an encrypted file.
+    assert list(archive.members) == [f"chat/attachments/{blob}"]
+    assert components.files.find_stored_path(blob).name == f"{blob}.sealed"
+
+
+def find_blob(components):
+    with components.database.read(TEAM) as session:
+        return session.scalars(select(Attachment.blob)).one()
+
+
+def test_search_words_are_hashed_again_if_the_text_does_not_change(start, ada, key_file):
+    client, components = start(key_file)
+    send(client, ada, MARKER)
+    with components.database.write(TEAM) as session:
+        message = session.scalars(select(Message).order_by(Message.seq)).first()
+        # As for a transcript that is received twice.
+        message.content, message.words = dict(message.content), MARKER.lower()
+
+    with components.database.read(TEAM) as session:
+        words = session.scalar(select(Message.words).order_by(Message.seq))
+    assert MARKER.lower() not in words
+    assert len(find(client, ada, MARKER)) == 2
+
+
+def test_clear_copies_of_a_killed_run_are_counted_and_deleted(
+    start, ada, key_file, open_data, settings, monkeypatch
+):
+    client, components = start()
+    fill(client, ada, components)
+    folder, blob = settings.folder / "attachments", find_blob(components)
+    draft = folder / f".{blob}.0123456789abcdef"
+    draft.write_bytes(FILE)
+    os.utime(draft, (0, 0))
+    monkeypatch.setattr(
+        "backend.chassis.data_encryption.reencryption.delete_clear_copy", raise_interrupt
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(open_data(key_file))
+    assert {path.name for path in folder.iterdir()} == {blob, f"{blob}.sealed", draft.name}
+    assert count(open_data(key_file))["chat/attachments"] == (2, 0, 2)
+    monkeypatch.undo()
+
+    run(open_data(key_file))
+
+    assert [path.name for path in folder.iterdir()] == [f"{blob}.sealed"]
+    assert count(open_data(key_file))["chat/attachments"] == (0, 0, 1)
+
+
+def raise_interrupt(_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_interrupted_decryption_is_continued(start, ada, key_file, open_data, killed_after):
+    client, components = start(key_file)
+    conversation_id = fill(client, ada, components)
+    before = read_texts(client, ada, conversation_id)
+    reports = []
+
+    def report(*_):
+        reports.append(1)
+        if len(reports) == killed_after:
+            raise KeyboardInterrupt
+
+    data = open_data(key_file)
+    with pytest.raises(KeyboardInterrupt):
+        Reencryption.open(data, report).decrypt()
+    data.database.engine.dispose()
+    with pytest.raises(SettingsError, match="which is not in ENCRYPTION_KEY_FILE"):
+        start()
+    assert read_texts(start(key_file)[0], ada, conversation_id) == before
+
+    assert run(open_data(key_file), "decrypt").damaged == 0
+
+    client, _ = start()
+    assert read_texts(client, ada, conversation_id) == before
+    path = f"/conversations/{conversation_id}/attachments/att_1"
+    assert client.get(path, headers=ada).data == FILE

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from backend.security.service_tokens import ServiceTokens
+from backend.services.gateway.clients import external_tokens
 from tests.clerk import ISSUER, PUBLISHABLE_KEY, Clerk
 from tests.forgery import b64
 from tests.servers import wait_until
@@ -155,6 +156,21 @@ def test_rejection_has_the_reason_and_is_cached_for_a_moment(client, auth, clerk
         assert response.headers["www-authenticate"] == "Bearer"
     # One, or a few if the requests took longer than the time of the cache.
     assert len(auth.tokens) < 10
+
+
+def test_rejected_tokens_do_not_evict_valid_ones(client, auth, clerk, monkeypatch):
+    for name in ("_MAX_TOKENS", "_MAX_REJECTIONS"):
+        monkeypatch.setattr(external_tokens, name, 4)
+    valid = clerk.sign()
+    client.request("GET", "/rag/documents", bearer(valid))
+    auth.status, auth.response = 401, PROBLEM
+
+    for number in range(10):
+        response = client.request("GET", "/rag/documents", bearer(clerk.sign(jti=str(number))))
+        assert response.status == 401
+
+    assert client.request("GET", "/rag/documents", bearer(valid)).status == 200
+    assert auth.tokens.count(valid) == 1
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256"])

@@ -222,6 +222,20 @@ def test_existing_documents_are_encrypted_and_decrypted_again(start, key_file, t
     assert user("GET", f"/documents/{old['id']}/content").data == TEXT.encode()
 
 
+def test_clear_document_is_processed_again_with_encryption(start, key_file):
+    user, _ = start()
+    document = user.upload(TEXT, "storage.md")
+    user, _ = start(key_file)
+
+    assert user("POST", f"/documents/{document['id']}/reindex").status_code == 202
+
+    processed = user.upload("Wait for the queue.", "wait.txt")
+    assert processed["status"] == "ready"
+    assert user("GET", f"/documents/{document['id']}").json["status"] == "ready"
+    assert MARKER in read_text(user, document["id"])
+    assert len(find(user, MARKER)) == 1
+
+
 def test_keys_are_rotated_and_documents_reindexed(start, key_file, open_data):
     user, _ = start(key_file)
     document = user.upload(TEXT, "storage.md")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 
 from backend.chassis.database.sessions import Database
-from backend.security.authentication import API_KEY_SESSION_PREFIX
+from backend.security.api_keys import API_KEY_SESSION_PREFIX
 from backend.security.revocation import RevocationHistory, Revocations
 from backend.services.auth.store import accounts, service_accounts, sessions, tenants
 from backend.services.auth.store.credentials import api_keys

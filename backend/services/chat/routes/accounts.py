@@ -20,7 +20,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.security.authentication import API_KEY_PREFIX
+from backend.security.api_keys import API_KEY_PREFIX
 from backend.services.chat.domain.accounts import AccountChange, AccountService, AccountView
 from backend.services.chat.errors import ResourceNotFound
 from backend.services.chat.routes.account_settings import AccountSettings, SettingName

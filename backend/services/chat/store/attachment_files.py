@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from backend.chassis.data_encryption.files import (
     delete_file,
     find_stored_path,
 )
-from backend.chassis.files import replace_file, write_file
+from backend.chassis.files import keep_files, replace_file, try_change_files, write_file
 
 KIND = "chat/attachments"
 """What the files are, to which encrypted ones are bound."""
@@ -68,6 +69,14 @@ class AttachmentFiles:
 
     def delete(self, name: str) -> None:
         delete_file(self.get_path(name))
+
+    def block_deletion(self) -> AbstractContextManager[None]:
+        """Block deletions of referenced files by all processes. Waits for running ones."""
+        return keep_files(self._folder)
+
+    def try_start_deletion(self) -> AbstractContextManager[bool]:
+        """Yield True if deletions are allowed until the block ends, False if they are blocked."""
+        return try_change_files(self._folder)
 
     def list_older_than(self, time: datetime) -> Iterator[str]:
         """Yield the names of the files that were last written before *time*."""

@@ -22,7 +22,9 @@ _PATH: Final = "/internal/clerk/exchange"
 # Auth may have to load the provider's keys first.
 _TIMEOUT: Final = urllib3.Timeout(connect=0.5, read=5.0)
 _MAX_RESPONSE_BYTES: Final = 64 * 1024
-_MAX_ENTRIES: Final = 8192
+# An access token takes about 2 KiB.
+_MAX_TOKENS: Final = 8192
+_MAX_REJECTIONS: Final = 4096
 _REJECTION_SECONDS: Final = 2.0
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
@@ -63,7 +65,8 @@ class ExchangedToken:
 class ExternalTokenExchange:
     """Exchanges tokens at auth. Results are cached by the hash of the token.
 
-    An access token is cached until the provider's token expires, a rejection for two seconds.
+    An access token is cached until the provider's token expires, a rejection for two seconds. They
+    are apart, so that many invalid tokens do not evict the valid ones.
 
     Args:
         clock: returns monotonic seconds.
@@ -80,7 +83,9 @@ class ExternalTokenExchange:
         self._clock = clock
         self._http = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
         self._lock = threading.Lock()
-        self._entries: OrderedDict[bytes, tuple[float, str | _Problem]] = OrderedDict()
+        # Both with the time until which an entry is valid.
+        self._tokens: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._rejections: OrderedDict[bytes, tuple[float, _Problem]] = OrderedDict()
 
     def exchange_token(self, token: str, address: str) -> ExchangedToken:
         """Return our access token for *token*.
@@ -92,27 +97,41 @@ class ExternalTokenExchange:
             HttpError: 401 or 403 if auth rejects the token, 503 if auth or the provider does not
                 respond.
         """
-        digest = hashlib.sha256(token.encode("latin-1", "replace")).digest()
-        entry = self._entries.get(digest)
-        if entry is None or self._clock() >= entry[0]:
-            entry = self._request_token(token, address)
-            self._add_entry(digest, entry)
-        until, result = entry
-        if isinstance(result, _Problem):
-            raise result.to_error()
-        return ExchangedToken(result, until - self._clock())
+        digest = _hash_token(token)
+        now = self._clock()
+        rejection = self._rejections.get(digest)
+        if rejection is not None and now < rejection[0]:
+            raise rejection[1].to_error()
+        entry = self._tokens.get(digest)
+        if entry is None or now >= entry[0]:
+            until, result = self._request_token(token, address)
+            if isinstance(result, _Problem):
+                self._add_rejection(digest, until, result)
+                raise result.to_error()
+            self._add_token(digest, until, result)
+            entry = until, result
+        return ExchangedToken(entry[1], entry[0] - self._clock())
 
     def invalidate_token(self, token: str) -> None:
         """Remove the access token of *token* from the cache, because it was revoked."""
         with self._lock:
-            self._entries.pop(hashlib.sha256(token.encode("latin-1", "replace")).digest(), None)
+            self._tokens.pop(_hash_token(token), None)
 
-    def _add_entry(self, digest: bytes, entry: tuple[float, str | _Problem]) -> None:
+    def _add_token(self, digest: bytes, until: float, token: str) -> None:
         with self._lock:
-            self._entries[digest] = entry
-            self._entries.move_to_end(digest)
-            while len(self._entries) > _MAX_ENTRIES:
-                self._entries.popitem(last=False)
+            self._rejections.pop(digest, None)
+            self._tokens[digest] = until, token
+            self._tokens.move_to_end(digest)
+            if len(self._tokens) > _MAX_TOKENS:
+                self._tokens.popitem(last=False)
+
+    def _add_rejection(self, digest: bytes, until: float, problem: _Problem) -> None:
+        with self._lock:
+            self._tokens.pop(digest, None)
+            self._rejections[digest] = until, problem
+            self._rejections.move_to_end(digest)
+            if len(self._rejections) > _MAX_REJECTIONS:
+                self._rejections.popitem(last=False)
 
     def _request_token(self, token: str, address: str) -> tuple[float, str | _Problem]:
         if self._service_tokens is None:
@@ -148,6 +167,10 @@ class ExternalTokenExchange:
             detail = problem.detail if status == HTTPStatus.SERVICE_UNAVAILABLE else None
             raise _unavailable(detail)
         return self._clock() + _REJECTION_SECONDS, problem
+
+
+def _hash_token(token: str) -> bytes:
+    return hashlib.sha256(token.encode("latin-1", "replace")).digest()
 
 
 def _unavailable(detail: str | None = None) -> HttpError:

@@ -1,7 +1,6 @@
 """Storage of uploaded files in a folder, each under a random name (its blob)."""
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from backend.chassis.data_encryption.files import (
     find_stored_path,
 )
 from backend.chassis.database.sessions import Session
-from backend.chassis.files import FileLockedError, lock_file, open_locked, replace_file, sync_folder
+from backend.chassis.files import keep_files, replace_file, sync_folder, try_change_files
 from backend.services.rag.domain.uploads import FileReceiver
 
 _COPY_BYTES = 65536
@@ -76,28 +75,13 @@ class BlobStorage:
         """Return the path of the file as it is stored, or None if there is none."""
         return find_stored_path(self._folder / blob)
 
-    @contextmanager
-    def block_deletion(self) -> Iterator[None]:
+    def block_deletion(self) -> AbstractContextManager[None]:
         """Block deletions by all processes. Waits until running deletions have ended."""
-        with lock_file(self._prepare_lock_path()):
-            yield
+        return keep_files(self._folder)
 
-    @contextmanager
-    def try_start_deletion(self) -> Iterator[bool]:
+    def try_start_deletion(self) -> AbstractContextManager[bool]:
         """Yield True if deletions are allowed until the block ends, False if they are blocked."""
-        try:
-            descriptor = open_locked(self._prepare_lock_path(), exclusive=False, blocking=False)
-        except FileLockedError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            os.close(descriptor)
-
-    def _prepare_lock_path(self) -> Path:
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        return self._folder.with_name(f"{self._folder.name}.lock")
+        return try_change_files(self._folder)
 
     def write_blob(self, blob: str, content: Iterable[bytes]) -> str:
         """Write a file under an existing name, for example from a backup.

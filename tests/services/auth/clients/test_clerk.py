@@ -282,6 +282,23 @@ def test_fault_of_clerk_is_unavailable_without_keys_and_harmless_with_keys(
         verify(clerk.sign(), keys)
 
 
+def test_new_key_is_unavailable_and_not_rejected_while_clerk_does_not_respond(clerk, keys, clock):
+    verify(clerk.sign(), keys)
+    clerk.published, clerk.fault = ["next"], "status"
+    clock.seconds += 11
+
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable):
+            verify(clerk.sign(key="next"), keys)
+    assert verify(clerk.sign(), keys).id == "sess_1"
+    assert len(clerk.requests) == 2
+
+    clerk.fault = None
+    clock.seconds += 11
+    assert verify(clerk.sign(key="next"), keys).id == "sess_1"
+    assert get_reason(clerk.sign(kid="unknown"), keys) == "signature"
+
+
 def test_requests_with_a_known_key_do_not_wait_for_a_download(clerk, keys, clock):
     verify(clerk.sign(), keys)
     clerk.fault = "hang"

@@ -34,6 +34,23 @@ def _load_authorities() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def check_base_url(url: str) -> None:
+    """Check that requests to *url*, and to paths below it, can be sent.
+
+    Raises:
+        ValueError: they cannot; the message says why.
+    """
+    if "#" in url:
+        raise ValueError("A fragment cannot be requested.")
+    try:
+        OutboundPolicy([AllowedHost.parse(urlsplit(url).netloc)]).check_url(url)
+    except OutboundBlocked as error:
+        raise ValueError(str(error)) from error
+    except ValueError:
+        # Its message would contain a password.
+        raise ValueError("Its host or port is invalid, or it contains a user name.") from None
+
+
 class ClerkHttp:
     """Sends GET requests to one URL prefix. Redirects are not followed.
 

@@ -59,7 +59,7 @@ class DownloadedKeys:
     """The keys of a JSON Web Key Set, cached for five minutes. Instances are thread-safe.
 
     For an unknown key id the set is downloaded again, at most once in ten seconds. While Clerk does
-    not respond, the cached keys stay valid for a day.
+    not respond, the cached keys stay valid for a day, and an unknown one may be a new one of Clerk.
 
     Args:
         clock: returns monotonic seconds.
@@ -73,6 +73,7 @@ class DownloadedKeys:
         self._clock = clock
         self._download_lock = threading.Lock()
         self._keys: Mapping[str, RSAPublicKey] = {}
+        self._has_failed = False
         self._refresh_at = self._valid_until = self._next_download_at = float("-inf")
 
     def find_key(self, kid: str | None) -> RSAPublicKey | None:
@@ -84,7 +85,10 @@ class DownloadedKeys:
             threading.Thread(target=self._refresh, args=(0.0,), name="clerk", daemon=True).start()
         if not self._keys or self._clock() >= self._valid_until:
             raise ProviderUnavailable(PROVIDER)
-        return self._keys.get(kid) if kid is not None else None
+        key = self._keys.get(kid) if kid is not None else None
+        if key is None and kid is not None and self._has_failed:
+            raise ProviderUnavailable(PROVIDER)
+        return key
 
     def _refresh(self, wait_seconds: float) -> None:
         """Download the keys unless this was tried a moment ago.
@@ -104,7 +108,9 @@ class DownloadedKeys:
                 self._keys = self._download()
             except ProviderUnavailable:
                 _log.warning("the keys of Clerk cannot be loaded")
+                self._has_failed = True
                 return
+            self._has_failed = False
             self._refresh_at = now + _REFRESH_SECONDS
             self._valid_until = now + _MAX_AGE_SECONDS
             self._next_download_at = now + _PAUSE_SECONDS
@@ -128,14 +134,14 @@ def parse_public_key(text: str) -> RSAPublicKey:
     """Return the RSA key of a PEM text, also if its line breaks are missing or written as `\\n`.
 
     Raises:
-        ValueError: *text* is not a public RSA key of at least 2048 bits.
+        ValueError: *text* is not a public RSA key of 2048 to 8192 bits.
     """
     try:
         key = load_der_public_key(base64.b64decode(_PEM_LINE.sub("", text), validate=True))
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("It is not a public key in PEM format.") from error
     if not _is_acceptable(key):
-        raise ValueError(f"It is not an RSA key of at least {_MIN_RSA_BITS} bits.")
+        raise ValueError(f"It is not an RSA key of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits.")
     return key
 
 

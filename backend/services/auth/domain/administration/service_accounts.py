@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
-from backend.security.authentication import API_KEY_PREFIX
+from backend.security.api_keys import API_KEY_PREFIX
 from backend.security.permissions import SERVICE_ACCOUNT_PERMISSIONS
 from backend.services.auth.domain.accounts import load_service_account
 from backend.services.auth.domain.administration.admin_scope import ensure_has_permissions

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
-from backend.security.authentication import API_KEY_PREFIX, API_KEY_SESSION_PREFIX
+from backend.security.api_keys import API_KEY_PREFIX, API_KEY_SESSION_PREFIX
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.revocations import RevocationPublisher

@@ -192,12 +192,13 @@ class ClerkOrganizations:
         row = store.find_membership(
             session, self._issuer, statement.organization, statement.subject
         )
-        if row is not None and (
-            statement.stated_at <= row.claimed_at or row.role == statement.role
-        ):
+        if row is not None and statement.stated_at <= row.claimed_at:
             return row.role
         previous = row.role if row is not None else None
+        # Also an unchanged role: a webhook about an earlier change may arrive later.
         self._save_statement(session, statement)
+        if row is not None and previous == statement.role:
+            return statement.role
         self._replace_role(session, user, tenant_id, previous, statement.role, origin, now)
         return statement.role
 

@@ -119,9 +119,15 @@ class AttachmentDownloads:
     def delete_orphans(self) -> int:
         """Delete files whose attachments were deleted, and uploads that no message has used.
 
+        Nothing is deleted while a backup is taken.
+
         Returns:
             The number of deleted files.
         """
+        with self._files.try_start_deletion() as is_allowed:
+            return self._delete_orphans() if is_allowed else 0
+
+    def _delete_orphans(self) -> int:
         with self._every_tenant.write() as session:
             delete_expired_uploads(session, self._now())
         names = list(self._files.list_older_than(self._now() - _ORPHAN_AGE))

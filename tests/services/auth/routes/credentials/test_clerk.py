@@ -163,6 +163,7 @@ def test_exchange_is_not_found_without_an_application(start, clerk):
     app = start(
         **dict.fromkeys(("CLERK_PUBLISHABLE_KEY", "CLERK_AUTHORIZED_PARTIES", "CLERK_JWT_KEY"), ""),
         CLERK_WEBHOOK_SECRET="",
+        CLERK_API_URL="",
     )
     gateway = Gateway(app, clerk)
 
@@ -584,6 +585,18 @@ def test_late_webhook_does_not_undo_a_newer_token(gateway, clock):
     removed_at = int(clock.now().timestamp() * 1000)
     clock.advance(seconds=60)
     headers = gateway.sign_in(o=ORGANIZATION)
+
+    gateway.send_webhook(clock, "organizationMembership.deleted", MEMBERSHIP, timestamp=removed_at)
+
+    assert gateway.client.get("/me", headers=headers).status_code == 200
+
+
+def test_late_webhook_does_not_undo_a_newer_token_with_the_same_role(gateway, clock):
+    gateway.sign_in(o=ORGANIZATION)
+    clock.advance(seconds=30)
+    removed_at = int(clock.now().timestamp() * 1000)
+    clock.advance(seconds=30)
+    headers = gateway.sign_in(o=ORGANIZATION)  # was added at Clerk again
 
     gateway.send_webhook(clock, "organizationMembership.deleted", MEMBERSHIP, timestamp=removed_at)
 

@@ -166,6 +166,22 @@ def test_file_of_a_deleted_conversation_is_deleted(
     assert list((tmp_path / "attachments").iterdir()) == []
 
 
+def test_files_are_kept_while_a_backup_is_taken(
+    senders: WebhookSenders, files: AttachmentFiles, tmp_path: Path
+) -> None:
+    downloads = build_downloads(senders, files, StubDownloader(PNG))
+    downloads.download_next()
+    with senders.database.write("t1") as session:
+        session.delete(session.query(Conversation).one())
+    senders.clock.move(days=10_000)
+
+    with files.block_deletion():
+        assert downloads.delete_orphans() == 0
+        assert len(list((tmp_path / "attachments").iterdir())) == 1
+
+    assert downloads.delete_orphans() == 1
+
+
 def test_name_of_a_file_cannot_leave_the_folder(files: AttachmentFiles) -> None:
     with pytest.raises(FileNotFoundError):
         files.read("../secret.key")
