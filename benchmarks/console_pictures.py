@@ -19,6 +19,7 @@ import requests
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks.console import VerbatimModel
+from benchmarks.console_drift_pictures import take_drift_pictures
 from benchmarks.console_inbox_pictures import take_inbox_pictures
 from benchmarks.console_package_pictures import take_package_pictures
 from benchmarks.console_widget_pictures import take_widget_pictures
@@ -59,7 +60,12 @@ def main() -> None:
     with _start() as (suite, model, browser):
         for name, picture in _take_pictures(suite, model, browser):
             write_picture(picture, folder / f"{name}.png")
-        for take_pictures in (take_inbox_pictures, take_package_pictures, take_widget_pictures):
+        for take_pictures in (
+            take_drift_pictures,
+            take_inbox_pictures,
+            take_package_pictures,
+            take_widget_pictures,
+        ):
             for name, picture in take_pictures(browser):
                 write_picture(picture, folder / f"{name}.png")
     total = sum(file.stat().st_size for file in folder.glob("*.png"))

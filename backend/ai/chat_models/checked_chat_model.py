@@ -14,9 +14,9 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic_core import from_json
 
 from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, translate_errors
+from backend.ai.chat_models.json_objects import parse_json_object
 from backend.chassis.web.problems import ServiceError
 
 # Keys of a message's response_metadata.
@@ -31,7 +31,7 @@ class CheckedChatModel(BaseChatModel):
 
     It translates the provider's exceptions to service errors. Every response ends with
     FINISH_REASON in its metadata, with OpenAI's values, and with MALFORMED_TOOL_CALLS if the
-    arguments of a tool call are not a JSON object.
+    arguments of a tool call are not a JSON object with finite numbers.
     """
 
     # Longest time between two chunks of a stream. The HTTP client's read timeout does not bound
@@ -151,7 +151,7 @@ def _is_json_object(text: str) -> bool:
     if not text:  # Some servers send an empty string for a call without arguments.
         return True
     try:
-        # Unlike the json module, pydantic rejects lone surrogates, which no database stores.
-        return isinstance(from_json(text, allow_inf_nan=False), dict)
+        parse_json_object(text)
     except ValueError:
         return False
+    return True

@@ -54,7 +54,7 @@ def translate_errors(translate: Callable[[Exception], ServiceError | None]) -> I
     """Replace an error with the result of *translate*; re-raise it if the result is None."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # *translate* decides which ones
         if (service_error := translate(error)) is None:
             raise
         raise service_error from error

@@ -146,7 +146,7 @@ class EventConsumer:
             try:
                 event = parse_event(letter.content.encode())
                 self._apply_letter(event, letter)
-            except Exception as error:
+            except Exception as error:  # handlers raise any type; the event becomes a dead letter
                 if _is_database_failure(error):
                     raise
                 self._received_events.keep_dead_letter(letter, _describe(error), self._now())
@@ -164,7 +164,7 @@ class EventConsumer:
         for failures in range(1, MAX_FAILURES + 1):
             try:
                 self._apply_event(event, handler)
-            except Exception as error:
+            except Exception as error:  # handlers raise any type; the event becomes a dead letter
                 if _is_database_failure(error):
                     raise
                 _log.warning(

@@ -80,10 +80,14 @@ def create_health_blueprint(
         checks: maps the name of a dependency to a function that raises if it does not work.
         readiness: the checks of `/health/ready`; by default *checks*.
     """
-    readiness_checks = checks if readiness is None else readiness
     blueprint = Blueprint("service", __name__)
-    started_at, started = datetime.now(UTC), time.monotonic()
+    _add_probes(blueprint, checks if readiness is None else readiness)
+    _add_detailed_health(blueprint, full_name, checks)
+    _add_info(blueprint, full_name)
+    return blueprint
 
+
+def _add_probes(blueprint: Blueprint, checks: Mapping[str, Check]) -> None:
     @blueprint.get("/health/live")
     @public
     @responds_with(Probe)
@@ -98,13 +102,15 @@ def create_health_blueprint(
         """Check that the service can handle requests."""
         unhealthy = [
             name
-            for name, dependency in _run_checks(readiness_checks).items()
+            for name, dependency in _run_checks(checks).items()
             if dependency.status != "healthy"
         ]
         if unhealthy:
             raise NotReady(f"These dependencies do not work: {', '.join(unhealthy)}.")
         return Probe(status="healthy")
 
+
+def _add_detailed_health(blueprint: Blueprint, full_name: str, checks: Mapping[str, Check]) -> None:
     @blueprint.get("/health/detailed")
     @require_permission(Permission.SYSTEM_READ)
     @responds_with(DetailedHealth)
@@ -120,6 +126,10 @@ def create_health_blueprint(
             dependencies=dependencies,
         )
 
+
+def _add_info(blueprint: Blueprint, full_name: str) -> None:
+    started_at, started = datetime.now(UTC), time.monotonic()
+
     @blueprint.get("/info")
     @public
     @responds_with(Info)
@@ -132,8 +142,6 @@ def create_health_blueprint(
             started_at=started_at,
             uptime_seconds=round(time.monotonic() - started, 3),
         )
-
-    return blueprint
 
 
 def create_health_view(full_name: str) -> Callable[[], ResponseReturnValue]:

@@ -100,7 +100,7 @@ def serve_in_this_process(app: BaseApplication) -> None:
     )
     try:
         worker.init_process()
-    except Exception:
+    except Exception:  # the last resort of the process: log the error and exit
         log.exception("The service ended with an error")
         sys.exit(1 if worker.booted else Arbiter.WORKER_BOOT_ERROR)
     finally:

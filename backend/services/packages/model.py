@@ -287,6 +287,25 @@ class Evidence(TypedDict, total=False):
     group: str | None
 
 
+# Languages of the statements about packages.
+Language = Literal["en", "de"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence about a package, in English, with its template for other languages.
+
+    Attributes:
+        template: name in `domain/statements.py`; "" for a text that a model wrote, or that was
+            stored without its template.
+        values: values of the template.
+    """
+
+    text: str
+    template: str = ""
+    values: Mapping[str, str | float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A statement about a package, the events that show it, and its figures.
@@ -299,18 +318,9 @@ class Finding:
 
     kind: str
     severity: Severity
-    statement: str
+    statement: Statement
     event_ids: tuple[str, ...]
     evidence: Evidence = field(default_factory=Evidence)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "severity": str(self.severity),
-            "statement": self.statement,
-            "event_ids": list(self.event_ids),
-            "evidence": dict(self.evidence),
-        }
 
 
 class InvestigationKind(StrEnum):
@@ -333,7 +343,7 @@ class WorkState(StrEnum):
 class Sentence:
     """A sentence of an investigation's text, and the events to which it refers."""
 
-    text: str
+    statement: Statement
     event_ids: tuple[str, ...] = ()
 
 

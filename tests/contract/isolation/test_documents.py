@@ -5,6 +5,7 @@ text of a response shows which documents it was made from.
 """
 
 import io
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -48,6 +49,7 @@ class DocumentAccess(RuleBasedStateMachine):
         self.client = stage.client
         self.identities = stage.identities
         self.collections = []
+        self.created_counts = Counter()
         self.documents = []
 
     @initialize()
@@ -70,10 +72,10 @@ class DocumentAccess(RuleBasedStateMachine):
 
     @rule(who=USERS, access=ACCESS)
     def create_collection(self, who, access):
-        # Both tenants use the same collection names.
-        name = (
-            f"collection {sum(item.owner == who for item in self.collections)} of {who[0] != 'b'}"
-        )
+        # Both tenants use the same collection names. A user's names differ, also from those of
+        # collections that were removed.
+        name = f"collection {self.created_counts[who]} of {who[0] != 'b'}"
+        self.created_counts[who] += 1
         body = {"name": name, "description": next(self.words), "tenant_access": access}
         response = self.request(who, "POST", "/collections", json=body)
         assert response.status_code == 201, response.text
@@ -142,7 +144,10 @@ class DocumentAccess(RuleBasedStateMachine):
         assert response.status_code == expected, (accesses, response.text)
         if expected == 200:
             document.collection = to
-            self.request(who, "GET", f"{path}/events").get_data()  # until it is processed again
+            # Read the stream until the document is processed again. A stream that is not closed
+            # keeps its wait slot, and without free slots uploads return 202.
+            with self.request(who, "GET", f"{path}/events") as stream:
+                stream.get_data()
 
     @precondition(lambda self: self.collections)
     @rule(who=USERS, data=st.data())

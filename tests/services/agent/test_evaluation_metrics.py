@@ -109,13 +109,22 @@ def leave(question, expected, answer, sources): sys.exit(3)
 def large(question, expected, answer, sources): return 1.7
 def nan(question, expected, answer, sources): return float("nan")
 def text(question, expected, answer, sources): return "good"
+def huge(question, expected, answer, sources): return 10**400
+def infinite(question, expected, answer, sources): return float("-inf")
+class Broken:
+    def __repr__(self): raise RuntimeError("no text")
+class Unreadable(Exception):
+    def __str__(self): raise RuntimeError("no text")
+def broken(question, expected, answer, sources): return Broken()
+def unreadable(question, expected, answer, sources): raise Unreadable
 def few(question): return 1.0
 def some(question, expected, answer, sources): return None if "attic" in answer else 1
 """
 
 
 def test_failing_metrics_are_reported_for_each_answer_and_do_not_stop(site, evaluate):
-    names = ("crash", "leave", "large", "nan", "text", "few", "some")
+    names = ("crash", "leave", "large", "nan", "huge", "infinite", "text", "broken")
+    names += ("unreadable", "few", "some")
     metrics = {name: f"failing_metrics:{name}" for name in names}
     install(site, "failing", "failing_metrics", FAILING, metrics)
 
@@ -127,14 +136,18 @@ def test_failing_metrics_are_reported_for_each_answer_and_do_not_stop(site, eval
     assert exit_code == 0
     assert rows["some"] == "100.0%"  # None does not count
     assert rows["crash"] == "-"
-    assert rows["metric errors"] == "12"
+    assert rows["metric errors"] == "20"
     assert "crash: ValueError: no idea" in output
     assert "leave: SystemExit: 3" in output
     assert "large: 1.7 is not a number between 0 and 1" in output
     assert "nan: nan is not a number between 0 and 1" in output
+    assert "huge: OverflowError: int too large" in output
+    assert "infinite: -inf is not a number between 0 and 1" in output
+    assert "broken: RuntimeError: no text" in output
+    assert "unreadable: Unreadable" in output
     assert "text: 'good' is not a number between 0 and 1" in output
     assert "few: TypeError: few() takes 1 positional argument" in output
-    assert output.count("#2  ") == 6
+    assert output.count("#2  ") == 10
     assert "2/2" in errors
 
 

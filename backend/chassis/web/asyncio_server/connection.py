@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from backend.chassis.web.asyncio_server import responses
@@ -45,7 +46,7 @@ _IDLE, _HEAD, _BUSY, _LINGER, _TUNNEL = range(5)
 State = TypeVar("State", bound="ServerState")
 
 
-class HttpConnection(asyncio.Protocol, Generic[State, Block]):
+class HttpConnection(asyncio.Protocol, ABC, Generic[State, Block]):
     """One connection of a client. Subclasses choose the handler of each request.
 
     Args:
@@ -88,17 +89,17 @@ class HttpConnection(asyncio.Protocol, Generic[State, Block]):
 
     # Defined by subclasses
 
+    @abstractmethod
     def _parse_request(self, data: bytes, end: int) -> Request[Block]:
         """Parse the request whose head ends at *end*.
 
         Raises:
             InvalidRequest: the head is invalid.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _select_handler(self, request: Request[Block], request_id: str) -> RequestHandler | None:
         """Return the handler of *request*, or None if it is already answered."""
-        raise NotImplementedError
 
     def _record_rejection(self, request_id: str, status: int, code: str) -> None:
         """Count and log a request that the server itself answered with an error."""

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,16 @@ class ServerConfig:
     certificate_key: Path | None = None
 
 
-class AsyncioWorker(Worker):
+class AsyncioWorker(Worker, ABC):
     """Serves connections on the event loop. Subclasses create the state and the connections."""
 
     _config = ServerConfig(drain_seconds=30.0)
 
+    @abstractmethod
     def load_config(self, app: Flask) -> ServerConfig:
         """Return the configuration of the server."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create_server(
         self, app: Flask, loop: asyncio.AbstractEventLoop, *, secure: bool
     ) -> tuple[ServerState, Callable[[], asyncio.Protocol]]:
@@ -58,7 +60,6 @@ class AsyncioWorker(Worker):
             loop: the event loop of the worker.
             secure: True if clients connect with TLS.
         """
-        raise NotImplementedError
 
     def init_process(self) -> None:
         uvloop.install()

@@ -154,8 +154,7 @@ def _copy_into_postgresql(connection: Connection, table: Table, rows: Sequence[R
     cursor: Any = connection.connection.cursor()
     try:
         cursor.execute(f'COPY "{table.name}" ({names}) FROM STDIN', stream=stream)
-    except Exception as error:
-        # SQLAlchemy does not convert errors of the raw cursor.
+    except Exception as error:  # SQLAlchemy does not convert errors of the raw cursor
         raise sa.exc.DBAPIError.instance("COPY", None, error, Exception) from error
     finally:
         cursor.close()

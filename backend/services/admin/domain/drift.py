@@ -13,6 +13,16 @@ from backend.services.admin.errors import DriftUnavailable
 _log = logging.getLogger(__name__)
 
 
+class DriftHour(BaseModel):
+    """The value of an assessed hour, and the one that was expected; null while it was learned."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    hour: datetime
+    value: float
+    expected: float | None
+
+
 class DriftSeries(BaseModel):
     """The latest assessed hour of a series, and the value that was expected.
 
@@ -20,6 +30,11 @@ class DriftSeries(BaseModel):
     then. `basis` names the hours that `expected` was learned from. `score` is the difference in
     robust standard deviations, `change` is relative to `expected`. A `deviation` becomes `drift`
     if the next hour deviates in the same direction.
+
+    `since` is the first of the hours in a row that deviate. `severity` is `info` for one such hour,
+    `warning` for drift, and `critical` for drift with a score over 8. `missing_hours` is the number
+    of hours with requests that are missing until the first value is expected; null after that.
+    `hours` has the assessed hours of the last two days, oldest first.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -35,6 +50,10 @@ class DriftSeries(BaseModel):
     basis: str | None
     score: float | None
     change: float | None
+    since: datetime | None
+    severity: Literal["info", "warning", "critical"] | None
+    missing_hours: int | None
+    hours: Sequence[DriftHour]
 
 
 class DriftFinding(BaseModel):

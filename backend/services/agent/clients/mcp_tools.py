@@ -112,7 +112,7 @@ class _McpServerClient:
             with start_as_current_span(f"tools/call {tool}", SpanKind.CLIENT, attributes):
                 async with _open_session(self._server) as session:
                     result = await session.call_tool(tool, dict(arguments))
-        except Exception as error:
+        except Exception as error:  # the MCP client and its transports raise errors of any type
             _log.warning("MCP server %s failed: %s", self._name, get_root_cause_name(error))
             raise ToolFailed(f"The call of the MCP server {self._name} failed.") from error
         content = frame_untrusted_text("result", _get_text(result), {"from": self._name})

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from backend.ai.chat_models.json_objects import has_finite_numbers
 from backend.services.agent.errors import InvalidToolCall, ToolRefused
 
 _MAX_REPORTED_ERRORS: Final = 5
@@ -34,6 +35,7 @@ class PydanticArguments:
 
     def validate(self, arguments: Mapping[str, Any]) -> BaseModel:
         """Return *arguments* as an instance of the model. Raises ToolRefused."""
+        _require_finite_numbers(arguments)
         try:
             return self.model.model_validate(arguments)
         except ValidationError as error:
@@ -72,6 +74,7 @@ class JsonSchemaArguments:
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return *arguments* if they match the schema. Raises ToolRefused."""
+        _require_finite_numbers(arguments)
         try:
             errors = list(self._validator.iter_errors(arguments))
         except (Unresolvable, RecursionError) as error:
@@ -163,6 +166,14 @@ def _rewrite_schema(schema: Any, change: Callable[[dict[str, Any]], dict[str, An
         else:
             rewritten[key] = _rewrite_schema(value, change) if key in _SINGLE_SUBSCHEMAS else value
     return change(rewritten)
+
+
+def _require_finite_numbers(arguments: Mapping[str, Any]) -> None:
+    """Raise InvalidToolCall for NaN and infinity: they are not JSON, and pass minima and maxima."""
+    for name, value in arguments.items():
+        if not has_finite_numbers(value):
+            message = "NaN, infinity and numbers beyond the range of floats are not allowed."
+            raise _build_error([((name,), message)], has_extra_fields=False)
 
 
 def _build_error(

@@ -206,7 +206,7 @@ def get_finish_reason(message: AIMessage) -> str:
 
 
 def has_malformed_tool_calls(message: AIMessage) -> bool:
-    """Return whether the arguments of a tool call are not a JSON object."""
+    """Return whether the arguments of a tool call are not a JSON object with finite numbers."""
     return bool(message.invalid_tool_calls) or MALFORMED_TOOL_CALLS in message.response_metadata
 
 
@@ -278,7 +278,9 @@ async def _reject_malformed_call(
     name = (langchain_call["name"] or "unknown")[:_MAX_TOOL_NAME_CHARACTERS]
     call = ToolCall(langchain_call["id"] or "", name, {})
     result = ToolResult(
-        "The arguments were not valid JSON. Call again with valid JSON.", status="error"
+        "The arguments were not valid JSON, or a number was NaN or infinite. "
+        "Call again with a JSON object with finite numbers.",
+        status="error",
     )
     await context.emit_event(ToolStarted(call))
     await context.emit_event(ToolEnded(call, result, 0))

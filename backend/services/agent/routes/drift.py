@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from flask import Blueprint
 from pydantic import BaseModel
@@ -15,6 +15,14 @@ from backend.services.agent.domain.drift.monitor import DriftMonitor, DriftRepor
 bp = Blueprint("drift", __name__)
 
 
+class DriftHourResponse(BaseModel):
+    """The value of an assessed hour, and the one that was expected; null while it was learned."""
+
+    hour: datetime
+    value: float
+    expected: float | None
+
+
 class DriftSeriesResponse(BaseModel):
     """The latest assessed hour of a series, and the value that was expected.
 
@@ -22,6 +30,11 @@ class DriftSeriesResponse(BaseModel):
     then. `basis` names the hours that `expected` was learned from. `score` is the difference in
     robust standard deviations, `change` is relative to `expected`. Before the first requests the
     status is `no_data`, and all values are null.
+
+    `since` is the first of the hours in a row that deviate. `severity` is `info` for one such hour,
+    `warning` for drift, and `critical` for drift with a score over 8. `missing_hours` is the number
+    of hours with requests that are missing until the first value is expected; null after that.
+    `hours` has the assessed hours of the last two days, oldest first.
     """
 
     name: str
@@ -35,18 +48,28 @@ class DriftSeriesResponse(BaseModel):
     basis: Literal["hour_of_week", "hour_of_day", "all_hours"] | None = None
     score: float | None = None
     change: float | None = None
+    since: datetime | None = None
+    severity: Literal["info", "warning", "critical"] | None = None
+    missing_hours: int | None = None
+    hours: Sequence[DriftHourResponse] = ()
 
     @classmethod
     def from_state(cls, state: SeriesState) -> Self:
-        name, unit, assessment = state.series.name, state.series.unit, state.assessment
-        if assessment is None:
-            return cls(name=name, unit=unit, status="no_data")
-        fields = {
-            field: getattr(assessment, field)
-            for field in cls.model_fields
-            if field not in {"name", "unit"}
+        own_fields: dict[str, Any] = {
+            "name": state.series.name,
+            "unit": state.series.unit,
+            "missing_hours": state.missing_hours,
+            "hours": [
+                DriftHourResponse.model_validate(hour, from_attributes=True) for hour in state.hours
+            ],
         }
-        return cls(name=name, unit=unit, **fields)
+        assessment = state.assessment
+        if assessment is None:
+            return cls(status="no_data", **own_fields)
+        assessed_fields = {
+            field: getattr(assessment, field) for field in cls.model_fields.keys() - own_fields
+        }
+        return cls(**own_fields, **assessed_fields)
 
 
 class DriftFindingResponse(BaseModel):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
-from pydantic_core import from_json
 
+from backend.ai.chat_models.json_objects import parse_json_object
 from backend.security import JsonInteger, has_visible_character, invalid_field
 from backend.services.agent.domain.answers.completions import Chat
 from backend.services.agent.domain.answers.events import HistoryMessage
@@ -65,12 +65,12 @@ def _validate_json_object(text: str) -> str:
     if not text:  # some servers write a call without arguments like this
         return "{}"
     try:
-        # Unlike the json module, pydantic rejects lone surrogates, which no database stores.
-        is_object = isinstance(from_json(text, allow_inf_nan=False), dict)
+        parse_json_object(text)
     except ValueError:
-        is_object = False
-    if not is_object:
-        raise ValueError("The arguments of a call must be a JSON object, serialized as a string.")
+        raise ValueError(
+            "The arguments of a call must be a JSON object with finite numbers, serialized as a "
+            "string."
+        ) from None
     return text
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -61,78 +62,51 @@ class InvestigateArguments(StrictArguments):
 
 def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
     """Return the four tools. None of them has side effects."""
-    return (
-        _create_find_tool(packages),
-        _create_get_tool(packages),
-        _create_investigate_tool(packages),
-        _create_predict_tool(packages),
-    )
-
-
-def _create_find_tool(packages: PackagesClient) -> Tool:
-    async def run(arguments: FindArguments, context: ToolContext) -> ToolResult:
-        found = await asyncio.to_thread(
-            packages.find_packages, context.caller, words=arguments.words, late=arguments.late
+    return tuple(
+        Tool(
+            name=name,
+            description=description,
+            arguments=PydanticArguments(arguments),
+            run=partial(run, packages),
+            permissions=_PERMISSIONS,
         )
-        if not found:
-            return ToolResult("No package was found.")
-        return ToolResult(
-            "\n".join(f"- {_describe(each)}" for each in found),
-            identifiers=[each.id for each in found],
-        )
-
-    return Tool(
-        name=FIND_PACKAGES,
-        description="Find packages (shipments) by words, or the late ones.",
-        arguments=PydanticArguments(FindArguments),
-        run=run,
-        permissions=_PERMISSIONS,
+        for name, description, arguments, run in _TOOLS
     )
 
 
-def _create_get_tool(packages: PackagesClient) -> Tool:
-    async def run(arguments: PackageArguments, context: ToolContext) -> ToolResult:
-        found = await asyncio.to_thread(packages.get_package, context.caller, arguments.package)
-        events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
-        lines = [
-            _describe(found),
-            *(f"- {_link_event(found, event)}" for event in events),
-        ]
-        return ToolResult("\n".join(lines), identifiers=[found.id])
-
-    return Tool(
-        name=GET_PACKAGE,
-        description="Show the status and the tracking events of a package.",
-        arguments=PydanticArguments(PackageArguments),
-        run=run,
-        permissions=_PERMISSIONS,
+async def _find_packages(
+    packages: PackagesClient, arguments: FindArguments, context: ToolContext
+) -> ToolResult:
+    found = await asyncio.to_thread(
+        packages.find_packages, context.caller, words=arguments.words, late=arguments.late
+    )
+    if not found:
+        return ToolResult("No package was found.")
+    return ToolResult(
+        "\n".join(f"- {_describe(each)}" for each in found),
+        identifiers=[each.id for each in found],
     )
 
 
-def _create_investigate_tool(packages: PackagesClient) -> Tool:
-    async def run(arguments: InvestigateArguments, context: ToolContext) -> ToolResult:
-        return await _investigate(packages, arguments.package, arguments.subject, context)
-
-    return Tool(
-        name=INVESTIGATE_PACKAGE,
-        description="Explain why a package is late, or what is wrong with its events.",
-        arguments=PydanticArguments(InvestigateArguments),
-        run=run,
-        permissions=_PERMISSIONS,
-    )
+async def _get_package(
+    packages: PackagesClient, arguments: PackageArguments, context: ToolContext
+) -> ToolResult:
+    found = await asyncio.to_thread(packages.get_package, context.caller, arguments.package)
+    events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
+    lines = [_describe(found), *(f"- {_link_event(found, event)}" for event in events)]
+    return ToolResult("\n".join(lines), identifiers=[found.id])
 
 
-def _create_predict_tool(packages: PackagesClient) -> Tool:
-    async def run(arguments: PackageArguments, context: ToolContext) -> ToolResult:
-        return await _investigate(packages, arguments.package, "prediction", context)
+async def _investigate_package(
+    packages: PackagesClient, arguments: InvestigateArguments, context: ToolContext
+) -> ToolResult:
+    return await _investigate(packages, arguments.package, arguments.subject, context)
 
-    return Tool(
-        name=PREDICT_PACKAGE,
-        description="Predict when a package arrives, and whether it will be late.",
-        arguments=PydanticArguments(PackageArguments),
-        run=run,
-        permissions=_PERMISSIONS,
-    )
+
+async def _predict_package(
+    packages: PackagesClient, arguments: PackageArguments, context: ToolContext
+) -> ToolResult:
+    return await _investigate(packages, arguments.package, "prediction", context)
 
 
 async def _investigate(
@@ -143,6 +117,35 @@ async def _investigate(
     text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
     events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
     return ToolResult(_format_text(found, text, events), identifiers=[found.id])
+
+
+# Name, description, arguments and function of each tool.
+_TOOLS: Final = (
+    (
+        FIND_PACKAGES,
+        "Find packages (shipments) by words, or the late ones.",
+        FindArguments,
+        _find_packages,
+    ),
+    (
+        GET_PACKAGE,
+        "Show the status and the tracking events of a package.",
+        PackageArguments,
+        _get_package,
+    ),
+    (
+        INVESTIGATE_PACKAGE,
+        "Explain why a package is late, or what is wrong with its events.",
+        InvestigateArguments,
+        _investigate_package,
+    ),
+    (
+        PREDICT_PACKAGE,
+        "Predict when a package arrives, and whether it will be late.",
+        PackageArguments,
+        _predict_package,
+    ),
+)
 
 
 def _describe(package: FoundPackage) -> str:

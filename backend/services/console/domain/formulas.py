@@ -56,8 +56,7 @@ def convert_formula(tex: str, *, display: bool) -> Tree:
 
     try:
         element = convert_to_element(tex, display="block" if display else "inline")
-    # The library raises its own exceptions, but also IndexError, KeyError and others for bad TeX.
-    except Exception as error:
+    except Exception as error:  # the library also raises IndexError, KeyError… for bad TeX
         raise InvalidFormula(type(error).__name__) from error
     if sum(1 for _ in element.iter()) > _MAX_NODES:
         raise InvalidFormula("too many elements")

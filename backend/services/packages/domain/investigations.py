@@ -18,7 +18,6 @@ from backend.services.packages.domain.findings.durations import (
     describe_insufficient,
     find_slow_steps,
     find_stalled,
-    format_hours,
     get_norm,
 )
 from backend.services.packages.domain.findings.structure import (
@@ -43,6 +42,7 @@ from backend.services.packages.domain.prediction.milestones import (
 )
 from backend.services.packages.domain.prediction.places import list_places
 from backend.services.packages.domain.prediction.samples import SampleTable
+from backend.services.packages.domain.statements import create_statement
 from backend.services.packages.domain.status import sort_events
 from backend.services.packages.domain.wording import apply_wording
 from backend.services.packages.errors import PackageNotFound
@@ -56,6 +56,7 @@ from backend.services.packages.model import (
     Package,
     Sentence,
     Severity,
+    Statement,
     TrackingEvent,
     WorkState,
 )
@@ -203,7 +204,7 @@ class InvestigationService:
     def _write_text(self, writer: TextWriter, tenant_id: str, found: Investigation) -> None:
         try:
             text, source = found.text, _TEMPLATES
-            wording = writer.reword([sentence.text for sentence in found.text])
+            wording = writer.reword([sentence.statement.text for sentence in found.text])
             if wording is not None:
                 text = apply_wording(found.text, wording)
                 source = wording.model if text != found.text else _TEMPLATES
@@ -278,8 +279,8 @@ def _find_anomalies(subject: _Subject) -> _Result:
     faults = [each for each in findings if each.kind != "insufficient_history"]
     text = [_describe_status(subject)]
     if not faults:
-        text.append(Sentence("No anomaly was found in the events.", subject.last_ids))
-    text += [Sentence(each.statement, each.event_ids) for each in findings]
+        text.append(Sentence(create_statement("no_anomaly"), subject.last_ids))
+    text += [_to_sentence(each) for each in findings]
     return _Result(findings, {"events": len(subject.events), "anomalies": len(faults)}, text)
 
 
@@ -312,9 +313,12 @@ def _explain_delay(subject: _Subject) -> _Result:
     worst = max(losses, key=lambda each: each[0], default=None)
     if worst is not None and worst[0] > 0:
         _, step, usual = worst
-        statement = (
-            f"Most time was lost between {step.start.code} and {step.end.code}: "
-            f"{format_hours(step.hours)} instead of {format_hours(usual)}."
+        statement = create_statement(
+            "lost_time",
+            start=step.start.code,
+            end=step.end.code,
+            taken=step.hours,
+            usual=usual,
         )
         text.append(Sentence(statement, (step.start.id, step.end.id)))
         findings.insert(
@@ -330,16 +334,14 @@ def _explain_delay(subject: _Subject) -> _Result:
     elif subject.steps and not losses:
         longest = max(subject.steps, key=lambda step: step.hours)
         ids = (longest.start.id, longest.end.id)
-        text.append(
-            Sentence(
-                f"The longest step is from {longest.start.code} to {longest.end.code} with "
-                f"{format_hours(longest.hours)}.",
-                ids,
-            )
+        statement = create_statement(
+            "longest_step",
+            start=longest.start.code,
+            end=longest.end.code,
+            taken=longest.hours,
         )
-        findings.append(
-            describe_insufficient(ids, "There are too few earlier packages to compare the steps.")
-        )
+        text.append(Sentence(statement, ids))
+        findings.append(describe_insufficient(ids, create_statement("few_packages")))
     if subject.is_open and subject.milestones:
         findings += find_stalled(
             subject.events[-1],
@@ -348,10 +350,8 @@ def _explain_delay(subject: _Subject) -> _Result:
             subject.milestones[-1].name,
             groups,
         )
-    known = {sentence.text for sentence in text}
-    text += [
-        Sentence(each.statement, each.event_ids) for each in findings if each.statement not in known
-    ]
+    known = {sentence.statement.text for sentence in text}
+    text += [_to_sentence(each) for each in findings if each.statement.text not in known]
     figures = {"late_hours": _get_late_hours(subject), "steps": parts}
     return _Result(findings, figures, text)
 
@@ -371,20 +371,24 @@ def _add_probabilities(subject: _Subject, parts: Sequence[dict[str, Any]]) -> No
 
 
 def _find_troubles(events: Sequence[TrackingEvent]) -> list[Finding]:
-    findings = []
-    for event in events:
-        if event.code in _PROBLEM_CODES:
-            why = f" ({event.reason})" if event.reason else ""
-            findings.append(
-                Finding(
-                    "reported_problem",
-                    Severity.WARNING,
-                    f"The carrier reported {event.code}{why} at {format_time(event.occurred_at)}.",
-                    (event.id,),
-                    {"value": str(event.reason or event.code)},
-                )
-            )
-    return findings
+    return [
+        Finding(
+            "reported_problem",
+            Severity.WARNING,
+            _describe_problem(event),
+            (event.id,),
+            {"value": str(event.reason or event.code)},
+        )
+        for event in events
+        if event.code in _PROBLEM_CODES
+    ]
+
+
+def _describe_problem(event: TrackingEvent) -> Statement:
+    values: dict[str, str] = {"code": event.code, "time": format_time(event.occurred_at)}
+    if event.reason is None:
+        return create_statement("reported_problem", **values)
+    return create_statement("reported_problem_with_reason", **values, reason=event.reason)
 
 
 def _predict_arrival(subject: _Subject) -> _Result:
@@ -393,29 +397,21 @@ def _predict_arrival(subject: _Subject) -> _Result:
         return _Result((), {"eta": None}, text)
     predicted = history.predict(subject.tables, subject.package, subject.milestones, subject.now)
     if predicted is None:
-        finding = describe_insufficient(
-            subject.last_ids, "There are no earlier packages to predict the arrival from."
-        )
-        return _Result(
-            (finding,), {"eta": None}, [*text, Sentence(finding.statement, finding.event_ids)]
-        )
+        finding = describe_insufficient(subject.last_ids, create_statement("no_forecast"))
+        return _Result((finding,), {"eta": None}, [*text, _to_sentence(finding)])
     forecast, at, event = predicted
     p10, p50, p90 = (
         format_time(at + timedelta(hours=hours))
         for hours in (forecast.p10, forecast.p50, forecast.p90)
     )
     ids = (event.id,) if event else subject.last_ids
-    text.append(
-        Sentence(
-            f"The arrival is expected at {p50}, with a probability of 80 % between {p10} and "
-            f"{p90}; {forecast.samples} earlier packages of the group {forecast.group} are the "
-            "basis.",
-            ids,
-        )
+    statement = create_statement(
+        "arrival", p50=p50, p10=p10, p90=p90, samples=forecast.samples, group=forecast.group
     )
+    text.append(Sentence(statement, ids))
     late = _round(forecast.late_probability)
     if late is not None:
-        text.append(Sentence(f"The probability to be late is {late:.0%}.", ids))
+        text.append(Sentence(create_statement("late_probability", late=late), ids))
     eta = {
         "p10": p10,
         "p50": p50,
@@ -435,9 +431,7 @@ def _choose_route(subject: _Subject) -> _Result:
     places = list_places(package, subject.events)
     destination = package.destination.key if package.destination else ""
     if not places or not destination:
-        finding = describe_insufficient(
-            subject.last_ids, "The place of the package or its destination is not known."
-        )
+        finding = describe_insufficient(subject.last_ids, create_statement("unknown_place"))
         return _Result((finding,), figures, [*text, _to_sentence(finding)])
     place, at, event = places[-1]
     promised = package.promised_at
@@ -454,8 +448,7 @@ def _choose_route(subject: _Subject) -> _Result:
     if not choice.routes:
         finding = describe_insufficient(
             subject.last_ids,
-            f"No route from {place} to {destination} has legs with at least {MIN_SAMPLES} earlier "
-            "packages each.",
+            create_statement("no_route", start=place, end=destination, samples=MIN_SAMPLES),
         )
         return _Result((finding,), figures, [*text, _to_sentence(finding)])
     ids = (event.id,) if event else subject.last_ids
@@ -486,29 +479,30 @@ _COMPUTATIONS: Final[Mapping[InvestigationKind, Callable[[_Subject], _Result]]] 
 
 def _describe_status(subject: _Subject) -> Sentence:
     package = subject.package
-    name = f"Package {package.number} ({package.carrier})"
+    values = {"number": package.number, "carrier": package.carrier}
     if not subject.events:
-        return Sentence(f"{name} has no events yet.")
+        return Sentence(create_statement("no_events", **values))
     last = subject.events[-1]
-    return Sentence(
-        f"{name} has the status {package.state.status}; the last event is {last.code} at "
-        f"{format_time(last.occurred_at)}.",
-        (last.id,),
+    statement = create_statement(
+        "status",
+        **values,
+        status=package.state.status,
+        code=last.code,
+        time=format_time(last.occurred_at),
     )
+    return Sentence(statement, (last.id,))
 
 
 def _describe_lateness(subject: _Subject) -> Sentence:
     late = _get_late_hours(subject)
-    if late is None:
-        return Sentence("No promised time is known, so that it has no delay.", subject.last_ids)
-    promised = format_time(subject.package.promised_at) if subject.package.promised_at else ""
+    if late is None or subject.package.promised_at is None:
+        return Sentence(create_statement("no_promise"), subject.last_ids)
+    promised = format_time(subject.package.promised_at)
     if late <= 0:
-        state = "was delivered in time" if not subject.is_open else "is not late yet"
-        return Sentence(f"It {state}; promised was {promised}.", subject.last_ids)
-    state = "was delivered" if subject.package.state.delivered_at else "is"
-    return Sentence(
-        f"It {state} {format_hours(late)} after the promised time {promised}.", subject.last_ids
-    )
+        template = "not_late" if subject.is_open else "delivered_in_time"
+        return Sentence(create_statement(template, promised=promised), subject.last_ids)
+    template = "delivered_late" if subject.package.state.delivered_at else "late"
+    return Sentence(create_statement(template, late=late, promised=promised), subject.last_ids)
 
 
 def _get_late_hours(subject: _Subject) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backend.services.packages.clients.text_processes import Wording
-from backend.services.packages.model import Sentence
+from backend.services.packages.model import Sentence, Statement
 
 _WORD: Final = re.compile(r"[\w.:+\-/]+")
 _MAX_GROWTH: Final = 3
@@ -19,8 +19,8 @@ def apply_wording(sentences: Sequence[Sentence], wording: Wording) -> tuple[Sent
     without one of its figures, is dropped, and the original is kept.
     """
     return tuple(
-        Sentence(new, sentence.event_ids)
-        if (new := wording.sentences.get(number)) and is_faithful(sentence.text, new)
+        Sentence(Statement(new), sentence.event_ids)
+        if (new := wording.sentences.get(number)) and is_faithful(sentence.statement.text, new)
         else sentence
         for number, sentence in enumerate(sentences, 1)
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 from pydantic import BaseModel
 
 from backend.chassis.web.app_factory import use
@@ -12,8 +12,9 @@ from backend.chassis.web.openapi import responds_with
 from backend.chassis.web.wait_slots import WaitSlots
 from backend.security import Permission, require_permission, validate_query
 from backend.services.packages.domain.investigations import InvestigationService
+from backend.services.packages.domain.statements import translate_statement
 from backend.services.packages.errors import PackageNotFound
-from backend.services.packages.model import Investigation, InvestigationKind, WorkState
+from backend.services.packages.model import Investigation, InvestigationKind, Language, WorkState
 from backend.services.packages.routes.packages import get_caller
 from backend.services.packages.routes.schemas import WaitQuery
 
@@ -44,7 +45,11 @@ class SentenceResponse(BaseModel):
 
 
 class InvestigationResponse(BaseModel):
-    """An investigation. `figures` depend on its kind; `text` states them and the findings."""
+    """An investigation. `figures` depend on its kind; `text` states them and the findings.
+
+    Statements and texts of templates are in English or German, as `Accept-Language` prefers. A
+    model writes English.
+    """
 
     id: str
     package_id: str
@@ -107,7 +112,8 @@ def optimize_route(query: WaitQuery, package_id: str) -> Result:
 def list_investigations(package_id: str) -> InvestigationList:
     """List the latest 100 investigations of a package, newest first."""
     found = use(InvestigationService).list_investigations(get_caller(), package_id)
-    return InvestigationList(items=[_to_response(each) for each in found])
+    language = _get_language()
+    return InvestigationList(items=[_to_response(each, language) for each in found])
 
 
 def _investigate(query: WaitQuery, package_id: str, kind: InvestigationKind) -> Result:
@@ -115,18 +121,39 @@ def _investigate(query: WaitQuery, package_id: str, kind: InvestigationKind) -> 
     found = service.investigate(caller, package_id, kind)
     with use(WaitSlots).limit_wait(query.wait) as seconds:
         found = service.wait_for_text(caller, found, seconds)
-    return _to_response(found), 202 if found.state == WorkState.RUNNING else 200
+    status = 202 if found.state == WorkState.RUNNING else 200
+    return _to_response(found, _get_language()), status
 
 
-def _to_response(found: Investigation) -> InvestigationResponse:
+def _get_language() -> Language:
+    """Return the language that `Accept-Language` prefers; English if it names no known one."""
+    preferred = request.accept_languages.best_match(("en", "de"), "en")
+    return "de" if preferred == "de" else "en"
+
+
+def _to_response(found: Investigation, language: Language) -> InvestigationResponse:
     return InvestigationResponse(
         id=found.id,
         package_id=found.package_id,
         kind=str(found.kind),
         state=str(found.state),
-        findings=[FindingResponse(**each.to_json()) for each in found.findings],
+        findings=[
+            FindingResponse(
+                kind=each.kind,
+                severity=str(each.severity),
+                statement=translate_statement(each.statement, language),
+                event_ids=each.event_ids,
+                evidence=each.evidence,
+            )
+            for each in found.findings
+        ],
         figures=found.figures,
-        text=[SentenceResponse(text=each.text, event_ids=each.event_ids) for each in found.text],
+        text=[
+            SentenceResponse(
+                text=translate_statement(each.statement, language), event_ids=each.event_ids
+            )
+            for each in found.text
+        ],
         text_source=found.text_source,
         requested_by=found.requested_by,
         created_at=found.created_at,

@@ -1,6 +1,6 @@
 """Queries on investigations. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from backend.services.packages.model import (
     InvestigationKind,
     Sentence,
     Severity,
+    Statement,
     WorkState,
 )
 from backend.services.packages.store.tables import InvestigationRow
@@ -26,7 +27,7 @@ def add_investigation(session: Session, tenant_id: str, found: Investigation) ->
             package_id=found.package_id,
             kind=str(found.kind),
             state=str(found.state),
-            findings=[finding.to_json() for finding in found.findings],
+            findings=[_finding_to_json(finding) for finding in found.findings],
             figures=dict(found.figures),
             text=_text_to_json(found.text),
             text_source=found.text_source,
@@ -68,8 +69,35 @@ def complete_text(
     )
 
 
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "severity": str(finding.severity),
+        "statement": finding.statement.text,
+        "event_ids": list(finding.event_ids),
+        "evidence": dict(finding.evidence),
+        **_template_to_json(finding.statement),
+    }
+
+
 def _text_to_json(text: Sequence[Sentence]) -> list[dict[str, Any]]:
-    return [{"text": sentence.text, "event_ids": list(sentence.event_ids)} for sentence in text]
+    return [
+        {
+            "text": sentence.statement.text,
+            "event_ids": list(sentence.event_ids),
+            **_template_to_json(sentence.statement),
+        }
+        for sentence in text
+    ]
+
+
+def _template_to_json(statement: Statement) -> dict[str, Any]:
+    return {"template": statement.template, "values": dict(statement.values)}
+
+
+def _parse_statement(text: str, stored: Mapping[str, Any]) -> Statement:
+    # Earlier versions stored the text only.
+    return Statement(text, stored.get("template", ""), stored.get("values", {}))
 
 
 def list_investigations(
@@ -95,14 +123,17 @@ def _to_investigation(row: InvestigationRow) -> Investigation:
             Finding(
                 each["kind"],
                 Severity(each["severity"]),
-                each["statement"],
+                _parse_statement(each["statement"], each),
                 tuple(each["event_ids"]),
                 each["evidence"],
             )
             for each in row.findings
         ),
         figures=row.figures,
-        text=tuple(Sentence(each["text"], tuple(each["event_ids"])) for each in row.text),
+        text=tuple(
+            Sentence(_parse_statement(each["text"], each), tuple(each["event_ids"]))
+            for each in row.text
+        ),
         text_source=row.text_source,
         requested_by=row.requested_by,
         created_at=row.created_at,

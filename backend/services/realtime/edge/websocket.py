@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def limit_send_buffers(transport: asyncio.Transport) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(asyncio.Protocol, ABC):
     """A WebSocket after its handshake. Subclasses implement one protocol on it.
 
     Args:
@@ -78,9 +79,9 @@ class WebSocket(asyncio.Protocol):
     def opened(self) -> None:
         """The handshake is complete. The principal may be None."""
 
+    @abstractmethod
     def message_received(self, message: str) -> None:
         """Handle a text message."""
-        raise NotImplementedError
 
     def closed(self) -> None:
         """The connection has ended: release what the session holds."""

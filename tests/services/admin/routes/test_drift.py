@@ -12,6 +12,10 @@ SERIES = {
     "basis": "hour_of_week",
     "score": 12.5,
     "change": 3.5,
+    "since": "2026-05-04T09:00:00Z",
+    "severity": "critical",
+    "missing_hours": None,
+    "hours": [{"hour": "2026-05-04T10:00:00Z", "value": 9.0, "expected": 2.0}],
 }
 FINDING = {
     "id": "drift_1",

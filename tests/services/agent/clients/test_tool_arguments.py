@@ -1,8 +1,14 @@
 """Validation of tool arguments against untrusted JSON schemas."""
 
+from math import inf, nan
+
 import pytest
 
-from backend.services.agent.clients.tool_arguments import JsonSchemaArguments
+from backend.services.agent.clients.tool_arguments import (
+    JsonSchemaArguments,
+    PydanticArguments,
+    StrictArguments,
+)
 from backend.services.agent.errors import InvalidToolCall, ToolRefused
 
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -104,3 +110,27 @@ def test_self_reference_is_refused():
 def test_invalid_schema_raises_value_error(schema):
     with pytest.raises(ValueError, match="schema"):
         JsonSchemaArguments(schema)
+
+
+class Order(StrictArguments):
+    weight: float
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf], ids=str)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        PydanticArguments(Order),
+        JsonSchemaArguments({"properties": {"weight": {"type": "number", "not": {"minimum": 99}}}}),
+        JsonSchemaArguments({"properties": {"weight": {}}}),
+    ],
+    ids=["pydantic", "bounded number", "any value"],
+)
+def test_number_that_is_not_finite_is_refused(schema, value):
+    with pytest.raises(InvalidToolCall, match="weight: NaN, infinity"):
+        schema.validate({"weight": value})
+
+
+def test_number_that_is_not_finite_is_refused_at_any_depth():
+    with pytest.raises(InvalidToolCall, match="free: NaN, infinity"):
+        JsonSchemaArguments(NESTED).validate({"free": {"items": [1.5, {"size": inf}]}})

@@ -129,6 +129,9 @@ def test_model_never_receives_the_callers_token(scripted_client, rag_service, mo
     [
         pytest.param(("no_such_tool", {}), "no such tool", id="unknown tool"),
         pytest.param(("calculate", '{"expression": '), "not valid JSON", id="malformed arguments"),
+        pytest.param(("calculate", '{"expression": NaN}'), "NaN or infinite", id="NaN"),
+        pytest.param(("calculate", '{"expression": -Infinity}'), "NaN or infinite", id="infinity"),
+        pytest.param(("calculate", '{"expression": [1e400]}'), "NaN or infinite", id="overflow"),
         pytest.param(("calculate", {}), "expression: Field required", id="missing argument"),
         pytest.param(("calculate", {"expression": 1}), "valid string", id="wrong type"),
         pytest.param(

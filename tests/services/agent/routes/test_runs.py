@@ -92,6 +92,18 @@ def test_failed_model_call_is_a_node_with_its_error(scripted_client, model, ada)
 
 
 @pytest.mark.slow
+def test_infinite_arguments_are_recorded_as_text(scripted_client, model, ada):
+    call = ("calculate", '{"expression": 1e400}')
+    model.queue_replies(Reply(calls=[call]), Reply(text="I could not do that."))
+
+    nodes = ask(scripted_client, ada, "What is it?")["nodes"]
+
+    # JSON has no infinity, and databases and browsers reject it.
+    assert nodes[1]["outputs"]["tool_calls"] == [
+        {"tool": "calculate", "arguments": {"expression": "inf"}}
+    ]
+
+
 def test_long_texts_are_cut_and_the_node_says_so(scripted_client, model, ada):
     model.queue_replies(Reply(text="word " * 8_000))
 

@@ -64,7 +64,7 @@ _TENANT_TABS = [
     ("role", "tabs"),
     [
         ("tenant_admin", _TENANT_TABS),
-        ("admin", ["Overview", *_TENANT_TABS, "Health", "Queue", "Models"]),
+        ("admin", ["Overview", *_TENANT_TABS, "Health", "Drift", "Queue", "Models"]),
     ],
 )
 def test_tabs_are_limited_to_the_permissions(

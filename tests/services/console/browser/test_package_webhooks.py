@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.services.console.browser.package_examples import ANSWERS, package
 from tests.services.console.browser.static_pages import AppPage, list_page
@@ -155,19 +155,22 @@ def test_failed_webhook_is_shown_with_its_reason_and_processed_again(new_app: An
     expect(page.get_by_text("2 new, 1 known, 0 skipped events")).to_be_visible()
 
 
+RUNNING_TOUR = TOUR | {
+    "state": "running",
+    "tours": None,
+    "unassigned": None,
+    "distance_m": None,
+    "progress": {"elapsed_s": 3.5, "seconds": 30, "distance_m": 41_000},
+}
+TOUR_PATH = "/api/v1/agents/tours/tour_1"
+
+
 def test_tours_of_selected_packages_are_searched_and_shown_in_order(new_app: Any) -> None:
-    running = TOUR | {
-        "state": "running",
-        "tours": None,
-        "unassigned": None,
-        "distance_m": None,
-        "progress": {"elapsed_s": 3.5, "seconds": 30, "distance_m": 41_000},
-    }
     app = new_app(
         "/packages",
         {
-            "POST /api/v1/agents/optimize/tour": running,
-            "GET /api/v1/agents/tours/tour_1": running,
+            "POST /api/v1/agents/optimize/tour": RUNNING_TOUR,
+            f"GET {TOUR_PATH}": RUNNING_TOUR,
             "GET /packages/pkg_2": package(2),
         },
     )
@@ -187,10 +190,45 @@ def test_tours_of_selected_packages_are_searched_and_shown_in_order(new_app: Any
     assert request["depot"] == {"lat": 50.1, "lon": 8.7}
     assert request["vehicles"] == [{"name": "Vehicle", "count": 1, "capacity_g": 80_000}]
     assert len(request["package_ids"]) == 2
-    app.answers["GET /api/v1/agents/tours/tour_1"] = TOUR
+    app.answers[f"GET {TOUR_PATH}"] = TOUR
     page.get_by_text("Vehicle 1").click()
     links = page.locator(".tour-stops a")
     expect(links).to_have_count(2)
     expect(links.first).to_have_attribute("href", "/console/packages/pkg_2")
     expect(links.first).to_contain_text("1Z5R8939035756")
     expect(page.locator(".tour-plan .tour-number")).to_have_text(["1", "2"])
+
+
+def test_tour_is_not_read_after_its_screen_is_left(new_app: Any) -> None:
+    app = new_app("/packages", {f"GET {TOUR_PATH}": RUNNING_TOUR})
+    page: Page = app.page
+    waiting: list[Route] = []
+    page.clock.install()
+    page.route(f"**{TOUR_PATH}", lambda route: waiting.append(route))
+    with page.expect_request(f"**{TOUR_PATH}"):
+        app.go_to("/packages/tours/tour_1")
+    app.go_to("/packages/map")
+    expect(page.locator(".world-map")).to_be_visible()
+    with page.expect_response(f"**{TOUR_PATH}"):
+        waiting.pop().fulfill(json=RUNNING_TOUR)
+    page.clock.run_for(5000)
+    app.go_to("/packages")
+    expect(page.get_by_label("Select 1Z").first).to_be_visible()
+    assert waiting == []
+
+
+def test_packages_of_a_tour_are_not_read_after_its_screen_is_left(new_app: Any) -> None:
+    app = new_app("/packages", {f"GET {TOUR_PATH}": TOUR})
+    page: Page = app.page
+    waiting: list[Route] = []
+    page.route("**/packages/pkg_*", lambda route: waiting.append(route))
+    app.go_to("/packages/tours/tour_1")
+    with page.expect_request("**/packages/pkg_2"):
+        page.get_by_text("Vehicle 1").click()
+    app.go_to("/packages/map")
+    expect(page.locator(".world-map")).to_be_visible()
+    with page.expect_response("**/packages/pkg_2"):
+        waiting.pop().fulfill(json=package(2))
+    app.go_to("/packages")
+    expect(page.get_by_label("Select 1Z").first).to_be_visible()
+    assert waiting == []

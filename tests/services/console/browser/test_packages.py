@@ -310,6 +310,19 @@ def test_routes_are_compared_in_a_table(new_app: Any) -> None:
     expect(row).to_contain_text("91%")
 
 
+def test_investigations_are_requested_in_the_language_of_the_console(new_app: Any) -> None:
+    predicted = investigation("prediction", findings=[], figures={})
+    path = "/api/v1/agents/predict/pkg_1"
+    app = new_app("/packages/pkg_1", {f"POST {path}": predicted}, locale="de")
+    page = app.page
+    with page.expect_request(f"**{path}") as started:
+        page.get_by_role("button", name="Ankunft vorhersagen").click()
+    with page.expect_request("**/agents/investigations/pkg_1") as listed:
+        page.reload()
+    assert started.value.headers["accept-language"] == "de"
+    assert listed.value.headers["accept-language"] == "de"
+
+
 def test_investigation_stays_when_an_earlier_list_arrives_later(new_app: Any) -> None:
     answers = {
         "GET /api/v1/agents/investigations/pkg_1": {"items": []},

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.console_page import ConsolePage
+from tests.services.console.browser.drift_examples import DRIFT
 from tests.services.console.browser.inbox_data import (
     COLLEAGUES,
     OPEN,
@@ -183,6 +184,7 @@ ANSWERS: dict[str, Any] = PACKAGE_ANSWERS | {
     "GET /auth/me/sessions": list_page([_SESSION, {**_SESSION, "id": "s-2", "current": False}]),
     "GET /auth/api-keys": list_page([_KEY]),
     "GET /admin/stats": _STATS,
+    "GET /admin/drift": DRIFT,
     "GET /admin/limits": list_page([]),
     "GET /admin/settings": list_page([]),
     "GET /agent/usage/tenant": _USAGE,
@@ -250,6 +252,7 @@ SCREENS = [
     ("/admin/usage", "embedded-lite"),
     ("/admin/audit", "document.delete"),
     ("/admin/health", "Database"),
+    ("/admin/drift", "Duration of answers"),
     ("/admin/queue", "Vectors"),
     ("/admin/models", "embedded-lite"),
     *CHAT_SCREENS,

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Final, Literal
 
 from backend.services.agent.model import ModelCallEnded, ToolCall, ToolEnded
@@ -139,8 +140,11 @@ class _Shortener:
         self.has_removed = False
 
     def shorten(self, value: Any, depth: int = 0) -> Any:
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | int):
             return value
+        if isinstance(value, float):
+            # A model may write NaN or infinity, which JSON columns reject.
+            return value if isfinite(value) else str(value)
         if isinstance(value, str):
             return self._shorten_text(value)
         if depth >= _MAX_DEPTH:

@@ -18,6 +18,7 @@ from backend.services.agent.domain.drift.series import HourlyValue, Series
 
 Basis = Literal["hour_of_week", "hour_of_day", "all_hours"]
 Status = Literal["learning", "too_few_requests", "normal", "deviation", "drift"]
+Severity = Literal["info", "warning", "critical"]
 
 # Hours that the longest comparison needs: the last week, and one that ended four weeks before.
 HISTORY: Final = timedelta(weeks=6)
@@ -25,6 +26,7 @@ HISTORY: Final = timedelta(weeks=6)
 # Scales of a deviation in a normal distribution: the standard deviation is 1.4826 MAD.
 _DEVIATIONS_PER_MAD: Final = 1.4826
 _MAX_SCORE: Final = 4.0
+_CRITICAL_SCORE: Final = 2 * _MAX_SCORE
 _MIN_RELATIVE_CHANGE: Final = 0.2
 _MIN_REQUESTS: Final = 20
 # Quiet hours are assessed together with the hours before them.
@@ -59,6 +61,9 @@ _SEASONS: Final = (
     _Season("all_hours", timedelta(weeks=1), 12, lambda _: None),
 )
 
+# Hours that the first comparison needs.
+MIN_HISTORY: Final = _SEASONS[-1].history
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -76,6 +81,8 @@ class Assessment:
         basis: hours that the expected value was learned from.
         score: deviation in units of the scale, with its sign.
         change: relative change; None if the expected value is 0.
+        since: first of the hours in a row that deviate in the same direction; None if the value
+            does not deviate.
     """
 
     status: Status
@@ -87,10 +94,20 @@ class Assessment:
     basis: Basis | None = None
     score: float | None = None
     change: float | None = None
+    since: datetime | None = None
 
     @property
     def deviates(self) -> bool:
         return self.status in {"deviation", "drift"}
+
+    @property
+    def severity(self) -> Severity | None:
+        """The severity of a deviation: `info` for one hour, `critical` for twice the limit."""
+        if not self.deviates:
+            return None
+        if self.status == "deviation":
+            return "info"
+        return "critical" if abs(self.score or 0.0) > _CRITICAL_SCORE else "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +150,9 @@ def assess_hour(
         and hour - previous.hour <= _MAX_PAUSE
         and (assessment.score or 0.0) * (previous.score or 0.0) > 0
     )
-    return replace(assessment, status="drift") if is_confirmed else assessment
+    if is_confirmed and previous is not None:
+        return replace(assessment, status="drift", since=previous.since or previous.hour)
+    return replace(assessment, since=hour) if assessment.deviates else assessment
 
 
 def assess_trend(series: Series, history: Sequence[HourlyValue], hour: datetime) -> Trend | None:
@@ -161,6 +180,13 @@ def assess_trend(series: Series, history: Sequence[HourlyValue], hour: datetime)
     change = difference / abs(expected) if expected else None
     value = median(recent for _, recent in pairs)
     return Trend(is_finding, value, expected, change, len(pairs))
+
+
+def count_missing_hours(history: Sequence[HourlyValue], end: datetime) -> int:
+    """Return how many hours with requests are missing until the first baseline before *end*."""
+    season = _SEASONS[-1]
+    known = {value.hour for value in history if value.requests}
+    return max(0, season.min_hours - sum(hour >= end - season.history for hour in known))
 
 
 def _compare_with_baseline(

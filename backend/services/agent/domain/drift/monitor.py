@@ -13,10 +13,12 @@ from backend.chassis.database.sessions import Database, Session, acquire_transac
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.agent.domain.drift.baselines import (
     HISTORY,
+    MIN_HISTORY,
     Assessment,
     Trend,
     assess_hour,
     assess_trend,
+    count_missing_hours,
 )
 from backend.services.agent.domain.drift.measures import add_up_measures, get_hour
 from backend.services.agent.domain.drift.series import SERIES, HourlyValue, Series
@@ -41,6 +43,7 @@ _FINDING_RETENTION: Final = timedelta(days=90)
 # An older assessment is not current.
 _MAX_CURRENT_AGE: Final = timedelta(hours=6)
 _MAX_FINDINGS: Final = 100
+_REPORTED_TIME: Final = timedelta(hours=48)
 _THUMBS_DOWN: Final = "thumbs_down_rate"
 
 
@@ -63,10 +66,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SeriesState:
-    """A series with its latest assessment, or None if it has no values yet."""
+    """A series with its latest assessment, or None if it has no values yet.
+
+    Attributes:
+        missing_hours: hours with requests that are missing until the first baseline; None if the
+            latest hour was compared with one.
+        hours: the assessed hours of the last two days, oldest first.
+    """
 
     series: Series
     assessment: Assessment | None
+    missing_hours: int | None
+    hours: Sequence[Assessment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +119,20 @@ class DriftMonitor:
         return False
 
     def get_report(self) -> DriftReport:
-        """Return the latest assessment of each series and the latest findings."""
+        """Return the state of each series and the latest findings."""
+        end = get_hour(self._now())
         with self._database.read() as session:
-            assessments = store.list_latest_assessments(session)
+            latest = _list_latest_assessments(session)
             findings = [_to_finding(row) for row in store.list_findings(session, _MAX_FINDINGS)]
-        states = [
-            SeriesState(series, _parse_assessment(assessments.get(series.name)))
-            for series in SERIES
-        ]
+            states = [
+                _to_state(
+                    series,
+                    latest[series.name],
+                    store.list_values(session, series.name, end - MIN_HISTORY),
+                    end,
+                )
+                for series in SERIES
+            ]
         return DriftReport(states, findings)
 
     def read_metrics(self) -> Iterator[Metric]:
@@ -131,8 +148,9 @@ class DriftMonitor:
             labels=["series"],
         )
         now = self._now()
-        for state in self.get_report().series:
-            name, assessment = state.series.name, state.assessment
+        with self._database.read() as session:
+            latest = _list_latest_assessments(session)
+        for name, assessment in latest.items():
             if assessment is None or assessment.hour < now - _MAX_CURRENT_AGE:
                 active.add_metric([name], 0.0)
                 continue
@@ -215,6 +233,27 @@ class DriftMonitor:
         )
 
 
+def _list_latest_assessments(session: Session) -> Mapping[str, Assessment | None]:
+    """Return the latest assessment of each series, None for a series without values."""
+    stored = store.list_latest_assessments(session)
+    return {series.name: _parse_assessment(stored.get(series.name)) for series in SERIES}
+
+
+def _to_state(
+    series: Series, latest: Assessment | None, rows: Sequence[HourlyValueRow], end: datetime
+) -> SeriesState:
+    has_baseline = latest is not None and latest.expected is not None
+    assessments = [
+        _parse_assessment(row.assessment) for row in rows if row.hour >= end - _REPORTED_TIME
+    ]
+    return SeriesState(
+        series,
+        latest,
+        None if has_baseline else count_missing_hours([_to_value(row) for row in rows], end),
+        [assessment for assessment in assessments if assessment is not None],
+    )
+
+
 def _add_value(session: Session, series: str, value: HourlyValue) -> None:
     row = store.find_value(session, series, value.hour)
     if row is None:
@@ -249,13 +288,20 @@ def _to_value(row: HourlyValueRow) -> HourlyValue:
 
 
 def _assessment_to_json(assessment: Assessment) -> dict[str, Any]:
-    return asdict(assessment) | {"hour": assessment.hour.isoformat()}
+    times = {"hour": assessment.hour, "since": assessment.since}
+    return asdict(assessment) | {
+        name: None if time is None else time.isoformat() for name, time in times.items()
+    }
 
 
 def _parse_assessment(fields: Mapping[str, Any] | None) -> Assessment | None:
     if fields is None:
         return None
-    return Assessment(**{**fields, "hour": datetime.fromisoformat(fields["hour"])})
+    # Assessments of earlier versions have no `since`.
+    times = {name: fields[name] for name in ("hour", "since") if fields.get(name) is not None}
+    return Assessment(
+        **{**fields, **{name: datetime.fromisoformat(text) for name, text in times.items()}}
+    )
 
 
 def _comparison_to_json(comparison: Assessment | Trend) -> dict[str, Any]:

@@ -71,28 +71,27 @@ class EvaluationMetric:
             raise MetricFailed("the previous call has not ended")
         # The citations are copied: a metric that changes its arguments must not change the result.
         sources = [deepcopy(asdict(citation)) for citation in citations]
-        outcome: queue.SimpleQueue[object] = queue.SimpleQueue()
+        outcome: queue.SimpleQueue[float | MetricFailed | None] = queue.SimpleQueue()
 
         def call() -> None:
             try:
-                outcome.put(self._function(question, list(expected), answer, sources))
+                # The value is checked here too: converting or printing an object of a package can
+                # raise any exception or take any time.
+                outcome.put(_check_score(self._function(question, list(expected), answer, sources)))
+            except MetricFailed as error:
+                outcome.put(error)
             except BaseException as error:  # noqa: BLE001 - SystemExit must not end only the thread
-                outcome.put(_Failure(error))
+                outcome.put(_to_failure(error))
 
         self._thread = threading.Thread(target=call, name=f"metric {self.name}", daemon=True)
         self._thread.start()
         try:
-            value = outcome.get(timeout=self._timeout_seconds)
+            result = outcome.get(timeout=self._timeout_seconds)
         except queue.Empty:
             raise MetricFailed(f"no score after {self._timeout_seconds:g} s") from None
-        return _check_score(value)
-
-
-class _Failure:
-    """The exception that a metric raised, in place of its score."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.text = f"{type(error).__name__}: {error}"
+        if isinstance(result, MetricFailed):
+            raise result
+        return result
 
 
 def load_metrics(names: Sequence[str] | None) -> list[EvaluationMetric]:
@@ -150,14 +149,23 @@ def _load_metric(name: str, installed: Mapping[str, Sequence[EntryPoint]]) -> Ev
 
 
 def _check_score(value: object) -> float | None:
-    if isinstance(value, _Failure):
-        raise MetricFailed(_shorten_line(value.text))
+    """Return *value* as a score. Raises MetricFailed unless it is None or between 0 and 1."""
     if value is None:
         return None
-    score = float(value) if isinstance(value, Real) else -1.0
-    if 0 <= score <= 1:  # NaN is not
-        return score
+    if isinstance(value, Real):
+        score = float(value)
+        if 0 <= score <= 1:  # NaN is not
+            return score
     raise MetricFailed(_shorten_line(f"{value!r} is not a number between 0 and 1"))
+
+
+def _to_failure(error: BaseException) -> MetricFailed:
+    """Return the failure of a metric that raised *error*, also if its text cannot be formed."""
+    name = type(error).__name__
+    try:
+        return MetricFailed(_shorten_line(f"{name}: {error}"))
+    except BaseException:  # noqa: BLE001 - the text of an exception is code of the package too
+        return MetricFailed(name)
 
 
 def _shorten_line(text: str) -> str:

@@ -17,10 +17,10 @@ from langchain_core.language_models.chat_models import agenerate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic_core import from_json
 
 from backend.ai.chat_models import InvalidModelResponse
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON
+from backend.ai.chat_models.json_objects import parse_json_object
 from backend.ai.chat_models.local_server import PROMPT_PROGRESS
 from backend.ai.chat_models.measured_speed import MeasuredSpeed
 from backend.services.agent.engine.chat_models import compact_prompts, document_summary
@@ -163,7 +163,7 @@ class LocalChatModel(PlannerChatModel):
             # The schema of a third-party tool can use features that the server does not support.
             return planned, None
         try:
-            call = from_json(text, allow_inf_nan=False)
+            call = parse_json_object(text)
             name, arguments = call["tool"], call["arguments"]
         except (ValueError, KeyError, TypeError):  # the output ended at the token limit
             return planned, usage

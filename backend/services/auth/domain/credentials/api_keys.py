@@ -105,16 +105,10 @@ class ApiKeyService:
         now = self._now()
         if expires_at is not None and expires_at <= now:
             raise ExpiryInPast
-        granted = caller.permissions if permissions is None else frozenset(permissions)
-        if missing := granted - caller.permissions:
-            raise PermissionDenied(missing)
+        granted = _select_permissions(caller, permissions)
         text = API_KEY_PREFIX + secrets.token_urlsafe(32)
         with self._database.write() as session:
             parent = _get_parent(session, caller)
-            if parent is not None and parent.expires_at is not None:
-                if expires_at is not None and expires_at > parent.expires_at:
-                    raise ExpiryAfterParent(parent.expires_at)
-                expires_at = expires_at or parent.expires_at
             row = store.ApiKey(
                 parent_id=parent.id if parent else None,
                 tenant_id=caller.tenant_id,
@@ -122,9 +116,9 @@ class ApiKeyService:
                 name=name,
                 prefix=text[:_PREFIX_CHARACTERS],
                 digest=hash_key(text),
-                permissions=sorted(granted),
+                permissions=granted,
                 created_at=now,
-                expires_at=expires_at,
+                expires_at=_limit_expiry(expires_at, parent),
             )
             store.add_key(session, row)
             record_audit_event(
@@ -283,6 +277,25 @@ def _get_parent(session: Session, caller: Principal) -> store.ApiKey | None:
     if len(ancestors) + 1 >= MAX_KEY_DEPTH:
         raise KeyDepthExceeded(MAX_KEY_DEPTH)
     return parent
+
+
+def _select_permissions(caller: Principal, requested: Iterable[str] | None) -> list[str]:
+    """Return the *requested* permissions, or all of *caller*. Raises PermissionDenied for more."""
+    if requested is None:
+        return sorted(caller.permissions)
+    selected = frozenset(requested)
+    if missing := selected - caller.permissions:
+        raise PermissionDenied(missing)
+    return sorted(selected)
+
+
+def _limit_expiry(expires_at: datetime | None, parent: store.ApiKey | None) -> datetime | None:
+    """Return the expiry of a key: at most that of its *parent*. Raises ExpiryAfterParent."""
+    if parent is None or parent.expires_at is None:
+        return expires_at
+    if expires_at is not None and expires_at > parent.expires_at:
+        raise ExpiryAfterParent(parent.expires_at)
+    return expires_at or parent.expires_at
 
 
 def _to_api_key(row: store.ApiKey) -> ApiKey:

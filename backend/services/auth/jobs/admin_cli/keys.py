@@ -66,15 +66,15 @@ def list_keys(admin: AdminCommands, args: argparse.Namespace) -> None:
 def create_key(admin: AdminCommands, args: argparse.Namespace) -> None:
     account = admin.get_user(args.user).account
     owner = _get_owner_principal(admin, account, args.tenant)
-    permissions = set(args.permissions.split(",")) if args.permissions else None
-    if permissions and (unknown := permissions - set(Permission)):
-        raise CommandError(
-            f"Unknown permission {min(unknown)!r}. Permissions are {', '.join(Permission)}."
-        )
     expires_at = admin.now() + timedelta(days=args.days) if args.days is not None else None
     try:
         key, text = admin.api_keys.create_key(
-            owner, args.name, permissions, expires_at, admin.origin, admin.principal.user_id
+            owner,
+            args.name,
+            _parse_permissions(args.permissions),
+            expires_at,
+            admin.origin,
+            admin.principal.user_id,
         )
     except PermissionDenied:
         available = ", ".join(sorted(owner.permissions)) or "none"
@@ -87,6 +87,18 @@ def create_key(admin: AdminCommands, args: argparse.Namespace) -> None:
         f"The key, shown only once: {text}\nPermissions: {', '.join(sorted(key.permissions))}.",
         _to_result(key) | {"key": text},
     )
+
+
+def _parse_permissions(text: str | None) -> set[str] | None:
+    """Return the permissions in the comma-separated *text*, or None if there is none."""
+    if not text:
+        return None
+    permissions = set(text.split(","))
+    if unknown := permissions - set(Permission):
+        raise CommandError(
+            f"Unknown permission {min(unknown)!r}. Permissions are {', '.join(Permission)}."
+        )
+    return permissions
 
 
 def revoke_key(admin: AdminCommands, args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 from backend.services.auth.domain.accounts import Registration
 from backend.services.auth.domain.administration.users import ScopedUser
@@ -20,67 +21,27 @@ _PAGE_SIZE = 200
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 Command = Callable[[AdminCommands, argparse.Namespace], None]
+_Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_user_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_user_commands(subparsers: _Subparsers) -> None:
     """Add the `users` commands to the parser."""
-    list_parser = _add_command(subparsers, "list", list_users, "list all accounts, ordered by name")
-    list_parser.add_argument(
-        "--search",
-        metavar="TEXT",
-        help="only accounts whose name, display name or e-mail address contains TEXT",
-    )
-    create_parser = _add_command(
-        subparsers, "create", create_user, "create an account; prints a generated password"
-    )
-    create_parser.add_argument("username", metavar="NAME")
-    create_parser.add_argument(
-        "--role",
-        type=parse_role_name,
-        action="append",
-        metavar="ROLE",
-        help="role, repeatable (default: user)",
-    )
-    create_parser.add_argument("--email", type=_parse_email)
-    create_parser.add_argument("--display-name", metavar="TEXT")
-    _add_password_option(create_parser)
+    _add_list_command(subparsers)
+    _add_create_command(subparsers)
     for name, command, description in (
         ("show", show_user, "show an account and its tenants"),
         ("disable", disable_user, "disable an account and end its sessions"),
         ("enable", enable_user, "enable a disabled account"),
         ("unlock", unlock_user, "reset the count of failed sign-ins"),
     ):
-        _add_user_argument(_add_command(subparsers, name, command, description))
-    reset_parser = _add_user_argument(
-        _add_command(
-            subparsers,
-            "reset-password",
-            reset_password,
-            "set a new password; prints a generated one",
-        )
-    )
-    reset_parser.add_argument(
-        "--token",
-        action="store_true",
-        help="print a one-time token with which the user sets the password",
-    )
-    reset_parser.add_argument(
-        "--drop-second-factor",
-        action="store_true",
-        help="remove the second factor, if the device and the recovery codes are lost",
-    )
-    _add_password_option(reset_parser)
-    roles_parser = _add_user_argument(
-        _add_command(
-            subparsers,
-            "set-roles",
-            set_user_roles,
-            "replace the roles in the account's home tenant",
-        )
+        _add_user_command(subparsers, name, command, description)
+    _add_reset_password_command(subparsers)
+    roles_parser = _add_user_command(
+        subparsers, "set-roles", set_user_roles, "replace the roles in the account's home tenant"
     )
     roles_parser.add_argument("roles", type=parse_role_name, nargs="+", metavar="ROLE")
-    delete_parser = _add_user_argument(
-        _add_command(subparsers, "delete", delete_user, "delete an account permanently")
+    delete_parser = _add_user_command(
+        subparsers, "delete", delete_user, "delete an account permanently"
     )
     delete_parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
@@ -266,16 +227,63 @@ def _parse_email(text: str) -> str:
     return text
 
 
-def _add_user_argument(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _add_list_command(subparsers: _Subparsers) -> None:
+    parser = _add_command(subparsers, "list", list_users, "list all accounts, ordered by name")
+    parser.add_argument(
+        "--search",
+        metavar="TEXT",
+        help="only accounts whose name, display name or e-mail address contains TEXT",
+    )
+
+
+def _add_create_command(subparsers: _Subparsers) -> None:
+    parser = _add_command(
+        subparsers, "create", create_user, "create an account; prints a generated password"
+    )
+    parser.add_argument("username", metavar="NAME")
+    parser.add_argument(
+        "--role",
+        type=parse_role_name,
+        action="append",
+        metavar="ROLE",
+        help="role, repeatable (default: user)",
+    )
+    parser.add_argument("--email", type=_parse_email)
+    parser.add_argument("--display-name", metavar="TEXT")
+    _add_password_option(parser)
+
+
+def _add_reset_password_command(subparsers: _Subparsers) -> None:
+    parser = _add_user_command(
+        subparsers,
+        "reset-password",
+        reset_password,
+        "set a new password; prints a generated one",
+    )
+    parser.add_argument(
+        "--token",
+        action="store_true",
+        help="print a one-time token with which the user sets the password",
+    )
+    parser.add_argument(
+        "--drop-second-factor",
+        action="store_true",
+        help="remove the second factor, if the device and the recovery codes are lost",
+    )
+    _add_password_option(parser)
+
+
+def _add_user_command(
+    subparsers: _Subparsers, name: str, command: Command, description: str
+) -> argparse.ArgumentParser:
+    """Add a command whose first argument is an account."""
+    parser = _add_command(subparsers, name, command, description)
     parser.add_argument("user", metavar="USER", help="user name, e-mail address or id")
     return parser
 
 
 def _add_command(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    command: Command,
-    description: str,
+    subparsers: _Subparsers, name: str, command: Command, description: str
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=description, description=description)
     parser.set_defaults(command=command)

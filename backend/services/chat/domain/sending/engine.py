@@ -232,7 +232,7 @@ class DeliveryEngine:
                     delivery = store.get_leased_delivery(session, request.delivery_id)
                     if delivery is not None:
                         self._recorder.record(session, delivery, outcome, holder=self.holder)
-            except Exception as error:
+            except Exception as error:  # only errors of the database are handled
                 if classify_error(error) is None or attempt == _RECORD_ATTEMPTS - 1:
                     raise
                 sleep(0.1 * 2**attempt)

@@ -160,7 +160,7 @@ class WebhookReceiver:
         except InvalidPayload as error:
             self._keep_failed(account, request.body, raw, str(error))
             events = []
-        except Exception as error:
+        except Exception as error:  # a defect: the webhook is kept, not lost
             if classify_error(error) is not None:
                 raise  # the provider sends it again
             _log.exception("webhook of account %s failed", account.id)

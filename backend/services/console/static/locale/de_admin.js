@@ -14,6 +14,7 @@ export default {
   userFigures: "Zahlen eines Benutzers",
   audit: "Prüfprotokoll",
   health: "Zustand",
+  drift: "Abweichungen",
   queue: "Warteschlange",
   models: "Modelle",
   period: "Zeitraum",

@@ -14,6 +14,7 @@ export default {
   userFigures: "Figures of a user",
   audit: "Audit log",
   health: "Health",
+  drift: "Drift",
   queue: "Queue",
   models: "Models",
   period: "Period",

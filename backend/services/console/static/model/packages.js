@@ -1,6 +1,7 @@
 // Packages: requests, and a list that is loaded page by page and changes with the events of topics.
 
 import * as api from "../lib/api.js";
+import { locale } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
 import { PagedList } from "./paged_list.js";
 
@@ -34,7 +35,9 @@ export const deletePackage = (shown) => api.remove(getPackagePath(shown.id));
 export const addEvent = (id, event) => api.post(`${getPackagePath(id)}/events`, { events: [event] });
 export const getStats = (days) => api.get("/packages/stats", { days });
 export const getPositions = () => api.get("/packages/positions");
-export const getInvestigations = (id) => api.get(`${AGENTS}/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
+/** Texts of templates are in the language of the console. */
+const inLocale = () => ({ headers: { "Accept-Language": locale.peek() } });
+export const getInvestigations = (id) => api.get(`${AGENTS}/investigations/${encodeURIComponent(id)}`, {}, inLocale()).then(({ items }) => items);
 export const getExportUrl = (format, filter) => api.withQuery("/packages/export", { ...filter, format });
 
 /** Start the search of tours. The result has no tours yet, see getTour. */
@@ -45,7 +48,7 @@ const INVESTIGATION_PATHS = { anomaly: "investigate/anomaly", delay: "investigat
 
 /** Investigate a package and return the result, which takes some seconds. */
 export async function investigate(id, kind) {
-  let found = await api.post(`${AGENTS}/${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
+  let found = await api.post(`${AGENTS}/${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`, undefined, inLocale());
   for (let attempt = 0; isUnfinished(found) && attempt < MAX_POLLS; attempt++) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     found = (await getInvestigations(id)).find((each) => each.id === found.id) ?? found;

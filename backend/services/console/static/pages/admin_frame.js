@@ -18,6 +18,7 @@ export const ADMIN_SCREENS = [
   ["/admin/chat/history", "chatHistory", "chat:manage"],
   ["/admin/audit", "audit", "audit:read"],
   ["/admin/health", "health", "system:read"],
+  ["/admin/drift", "drift", "system:read"],
   ["/admin/queue", "queue", "system:read"],
   ["/admin/models", "models", "system:read"],
 ];

@@ -62,16 +62,18 @@ export function page({ id }) {
 /** Read the tour until its search has ended or the screen is left. */
 function followTour(id, tour) {
   let timer = null;
+  let isLeft = false;
   const read = async () => {
-    try {
-      tour.value = await getTour(id);
-    } catch (error) {
-      tour.value = { error };
-      return;
-    }
-    if (isSearching(tour.peek())) timer = setTimeout(read, POLL_MS);
+    const found = await getTour(id).catch((error) => ({ error }));
+    // The screen can be left while the request runs.
+    if (isLeft) return;
+    tour.value = found;
+    if (isSearching(found)) timer = setTimeout(read, POLL_MS);
   };
-  onDispose(() => clearTimeout(timer));
+  onDispose(() => {
+    isLeft = true;
+    clearTimeout(timer);
+  });
   read();
 }
 
@@ -105,9 +107,13 @@ function totals({ tours, unassigned: left, distance_m: distance }) {
 /** The stops of a vehicle. Their packages are loaded when the list is opened. */
 function vehicleTour(tour, index) {
   const names = signal(new Map());
+  let isLeft = false;
+  onDispose(() => {
+    isLeft = true;
+  });
   const load = async (event) => {
     if (!event.currentTarget.open || names.peek().size) return;
-    names.value = await loadNames(tour.stops);
+    names.value = await loadNames(tour.stops, () => isLeft);
   };
   const list = html.ol({ class: "tour-stops" });
   effect(() => replaceChildren(list, tour.stops.map((stop) => stopItem(stop, names.value.get(stop.package_id)))));
@@ -115,9 +121,11 @@ function vehicleTour(tour, index) {
   return html.details({ class: "tour-vehicle", ontoggle: load }, html.summary({ dir: "auto" }, summary), list);
 }
 
-async function loadNames(stops) {
+/** Return the names of the packages by id. The requests end when *isLeft* returns true. */
+async function loadNames(stops, isLeft) {
   const names = new Map();
   for (const { package_id: id } of stops) {
+    if (isLeft()) break;
     const found = await getPackage(id).catch(() => null);
     if (found) names.set(id, [found.tracking_number, getPlaceName(found.destination)].filter(Boolean).join(" · "));
   }

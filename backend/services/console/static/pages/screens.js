@@ -59,6 +59,7 @@ export const SCREENS = [
   { path: "/admin/chat/history", title: "chatHistory", permission: "chat:manage", ...CHAT_ADMIN, load: () => import("./admin_chat_history.js") },
   { path: "/admin/audit", title: "audit", permission: "audit:read", ...ADMIN, load: () => import("./admin_audit.js") },
   { path: "/admin/health", title: "health", permission: "system:read", ...ADMIN, load: () => import("./admin_health.js") },
+  { path: "/admin/drift", title: "drift", permission: "system:read", ...ADMIN, texts: [...ADMIN.texts, "drift"], load: () => import("./admin_drift.js") },
   { path: "/admin/queue", title: "queue", permission: "system:read", ...ADMIN, load: () => import("./admin_queue.js") },
   { path: "/admin/models", title: "models", permission: "system:read", ...ADMIN, load: () => import("./admin_models.js") },
   { path: "/settings", title: "settings", ...SETTINGS, load: () => import("./settings.js") },

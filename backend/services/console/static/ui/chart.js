@@ -91,7 +91,7 @@ function drawGrid(top) {
 
 function drawScale(top) {
   const marks = top / 2 < 1 ? [top] : [top / 2, top];
-  return marks.map((value) => svg.text({ class: "chart-scale", x: WIDTH, y: yOf(value, top) + 4, "text-anchor": "end" }, formatNumber(value, { notation: "compact", maximumFractionDigits: 1 })));
+  return marks.map((value) => svg.text({ class: "chart-scale", x: WIDTH, y: yOf(value, top) + 4, "text-anchor": "end" }, formatNumber(value, { notation: "compact", maximumSignificantDigits: 2 })));
 }
 
 function drawColumns({ labels, series, top }) {

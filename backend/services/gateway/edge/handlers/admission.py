@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from backend.services.gateway.edge.worker_state import ResolvedRequestLine, WorkerState
 
 
-class Admission:
+class Admission(ABC):
     """Admits or rejects one request. Subclasses forward an admitted request in `_forward`.
 
     The steps are those of `domain.forwarding`, as callbacks. Each callback is called immediately
@@ -227,9 +228,9 @@ class Admission:
         self._upstreams.retry_budget.record_request()
         self._forward()
 
+    @abstractmethod
     def _forward(self) -> None:
         """Forward the admitted request."""
-        raise NotImplementedError
 
     def _send_error(self, error: ResponseError) -> None:
         """Finish the request with a problem response."""

@@ -7,7 +7,14 @@ from typing import Final
 
 from backend.services.packages.domain.prediction.milestones import Step, hours_between
 from backend.services.packages.domain.prediction.samples import Group, Mixture, SampleTable
-from backend.services.packages.model import Evidence, Finding, Severity, TrackingEvent
+from backend.services.packages.domain.statements import create_statement
+from backend.services.packages.model import (
+    Evidence,
+    Finding,
+    Severity,
+    Statement,
+    TrackingEvent,
+)
 
 MIN_SAMPLES: Final = 30
 # Share of P95 from which a duration is a finding, until the tenant's own past sets it.
@@ -61,9 +68,14 @@ def find_slow_steps(
                 Finding(
                     "slow_step",
                     Severity.CRITICAL if ratio > _CRITICAL else Severity.WARNING,
-                    f"The step from {step.start.code} to {step.end.code} took "
-                    f"{format_hours(step.hours)}; usual are {format_hours(norm.p50)}, and 95 % "
-                    f"take at most {format_hours(norm.p95)}.",
+                    create_statement(
+                        "slow_step",
+                        start=step.start.code,
+                        end=step.end.code,
+                        taken=step.hours,
+                        usual=norm.p50,
+                        p95=norm.p95,
+                    ),
                     (step.start.id, step.end.id),
                     _build_evidence(step.hours, norm),
                 )
@@ -73,7 +85,7 @@ def find_slow_steps(
         findings.append(
             describe_insufficient(
                 tuple(events),
-                f"{len(unknown)} of {len(steps)} steps have too few earlier packages to compare.",
+                create_statement("few_steps", unknown=len(unknown), steps=len(steps)),
             )
         )
     return findings
@@ -97,11 +109,7 @@ def find_stalled(
         return []
     norm = get_norm(waiting, step, groups)
     if norm is None:
-        return [
-            describe_insufficient(
-                (last.id,), f"Too few earlier packages reached {last.code} to compare the wait."
-            )
-        ]
+        return [describe_insufficient((last.id,), create_statement("few_waits", code=last.code))]
     hours = hours_between(last.occurred_at, now)
     ratio = hours / max(norm.p95, _MIN_HOURS)
     if ratio <= threshold:
@@ -110,15 +118,14 @@ def find_stalled(
         Finding(
             "stalled",
             Severity.CRITICAL if ratio > _CRITICAL else Severity.WARNING,
-            f"Nothing was reported for {format_hours(hours)} after {last.code}; usual are "
-            f"{format_hours(norm.p50)}, and 95 % wait at most {format_hours(norm.p95)}.",
+            create_statement("stalled", waited=hours, code=last.code, usual=norm.p50, p95=norm.p95),
             (last.id,),
             _build_evidence(hours, norm),
         )
     ]
 
 
-def describe_insufficient(event_ids: tuple[str, ...], statement: str) -> Finding:
+def describe_insufficient(event_ids: tuple[str, ...], statement: Statement) -> Finding:
     return Finding(
         "insufficient_history",
         Severity.INFO,
@@ -126,11 +133,6 @@ def describe_insufficient(event_ids: tuple[str, ...], statement: str) -> Finding
         event_ids,
         {"expected": f"at least {MIN_SAMPLES} packages"},
     )
-
-
-def format_hours(hours: float) -> str:
-    """Return a duration as text, such as `5.5 h` or `3.2 days`."""
-    return f"{hours:.1f} h" if abs(hours) < 48 else f"{hours / 24:.1f} days"
 
 
 def _build_evidence(hours: float, norm: StepNorm) -> Evidence:

@@ -10,6 +10,7 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Final
 
 from backend.services.packages.domain.prediction.milestones import hours_between
+from backend.services.packages.domain.statements import create_statement
 from backend.services.packages.model import (
     EventCode,
     Finding,
@@ -77,7 +78,7 @@ def find_unknown_lane(
         Finding(
             "unknown_lane",
             Severity.INFO,
-            f"No earlier package went from {origin} to {destination}.",
+            create_statement("unknown_lane", origin=origin, destination=destination),
             (events[0].id,),
             {"value": lane, "samples": 0, "group": f"lane {lane}"},
         )
@@ -95,7 +96,7 @@ def _find_impossible_times(
                 Finding(
                     "impossible_time",
                     Severity.WARNING,
-                    f"The event {event.code} was reported before it occurred.",
+                    create_statement("reported_before", code=event.code),
                     (event.id,),
                     {
                         "value": event.occurred_at.isoformat(),
@@ -108,7 +109,7 @@ def _find_impossible_times(
             Finding(
                 "impossible_time",
                 Severity.WARNING,
-                f"The event {event.code} is before the package was shipped.",
+                create_statement("before_shipping", code=event.code),
                 (event.id,),
                 {
                     "value": event.occurred_at.isoformat(),
@@ -144,7 +145,7 @@ def _find_repeats(events: Sequence[TrackingEvent]) -> list[Finding]:
                 Finding(
                     "repeat",
                     Severity.WARNING,
-                    f"The event {event.code} was reported twice.",
+                    create_statement("reported_twice", code=event.code),
                     (earlier.id, event.id),
                     {"value": 2, "expected": 1},
                 )
@@ -196,7 +197,7 @@ def _describe_order(first: TrackingEvent, second: TrackingEvent) -> Finding:
     return Finding(
         "wrong_order",
         Severity.WARNING,
-        f"The event {second.code} comes after {first.code}.",
+        create_statement("wrong_order", second=second.code, first=first.code),
         (first.id, second.id),
         {"value": f"{first.code}, {second.code}", "expected": f"{second.code}, {first.code}"},
     )
@@ -243,11 +244,15 @@ def _get_missing(before: TrackingEvent, after: TrackingEvent) -> EventCode | Non
 def _describe_missing(
     code: EventCode, before: TrackingEvent | None, after: TrackingEvent
 ) -> Finding:
-    where = f"between {before.code} and {after.code}" if before else f"before {after.code}"
+    statement = (
+        create_statement("missing_between", code=code, before=before.code, after=after.code)
+        if before
+        else create_statement("missing_before", code=code, after=after.code)
+    )
     return Finding(
         "missing_milestone",
         Severity.INFO,
-        f"The event {code} is missing {where}.",
+        statement,
         (after.id,) if before is None else (before.id, after.id),
         {"value": None, "expected": str(code)},
     )
@@ -266,8 +271,13 @@ def _find_jumps(events: Sequence[TrackingEvent]) -> list[Finding]:
                 Finding(
                     "jump",
                     Severity.WARNING,
-                    f"{round(distance)} km lie between {before.code} and {after.code}, "
-                    f"but only {hours:.1f} h.",
+                    create_statement(
+                        "jump",
+                        distance=round(distance),
+                        before=before.code,
+                        after=after.code,
+                        hours=hours,
+                    ),
                     (before.id, after.id),
                     {"value": round(distance, 1), "expected": f"at most {round(possible)} km"},
                 )

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.messaging.audit_events import format_time
-from backend.services.packages.domain.findings.durations import format_hours
 from backend.services.packages.domain.optimization.routes import Route, RouteChoice
+from backend.services.packages.domain.statements import create_statement
 from backend.services.packages.model import Evidence, Finding, Sentence, Severity
 
 # Minimum difference that is reported: of the on-time probabilities, or as a share of P50.
@@ -13,19 +13,14 @@ _MIN_GAIN: Final = 0.05
 
 
 def describe_route(route: Route, at: datetime, ids: tuple[str, ...]) -> Sentence:
-    path = " > ".join(route.places)
-    arrival = format_time(at + timedelta(hours=route.p50))
-    late = format_time(at + timedelta(hours=route.p90))
-    chance = (
-        ""
-        if route.on_time is None
-        else f" The probability of delivery on time is {route.on_time:.0%}."
-    )
-    return Sentence(
-        f"The best route is {path}: arrival at {arrival}, with a probability of 90 % by {late}."
-        f"{chance}",
-        ids,
-    )
+    values: dict[str, str] = {
+        "path": " > ".join(route.places),
+        "p50": format_time(at + timedelta(hours=route.p50)),
+        "p90": format_time(at + timedelta(hours=route.p90)),
+    }
+    if route.on_time is None:
+        return Sentence(create_statement("best_route", **values), ids)
+    return Sentence(create_statement("best_route_on_time", **values, on_time=route.on_time), ids)
 
 
 def compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
@@ -34,12 +29,12 @@ def compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
     usual = max(choice.routes, key=lambda route: route.samples)
     if usual is best:
         return []
+    path = " > ".join(usual.places)
     if best.on_time is not None and usual.on_time is not None:
         if best.on_time - usual.on_time < _MIN_GAIN:
             return []
-        statement = (
-            f"The usual route {' > '.join(usual.places)} is on time with a probability of "
-            f"{usual.on_time:.0%}, the best route with {best.on_time:.0%}."
+        statement = create_statement(
+            "usual_route_on_time", path=path, usual=usual.on_time, best=best.on_time
         )
         evidence: Evidence = {
             "value": round(usual.on_time, 4),
@@ -49,10 +44,7 @@ def compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
     else:
         if usual.p50 * (1 - _MIN_GAIN) < best.p50:
             return []
-        statement = (
-            f"The usual route {' > '.join(usual.places)} takes {format_hours(usual.p50)}, the "
-            f"best {format_hours(best.p50)}."
-        )
+        statement = create_statement("usual_route_hours", path=path, usual=usual.p50, best=best.p50)
         evidence = {
             "value": round(usual.p50, 2),
             "expected": round(best.p50, 2),

@@ -170,7 +170,7 @@ class WebhookService:
             return
         try:
             self._process(account.tenant_id, delivery_id)
-        except Exception as error:
+        except Exception as error:  # only errors of the database are handled
             if classify_error(error) is None:
                 raise
             _log.warning("a webhook is stored, but cannot be processed yet", exc_info=True)
@@ -187,10 +187,9 @@ class WebhookService:
         for tenant_id, delivery_id in waiting:
             try:
                 self._process(tenant_id, delivery_id)
-            except Exception as error:
+            except Exception as error:  # one webhook must not stop the others
                 if classify_error(error) is not None:
                     raise  # the database does not respond: try again later
-                # One webhook must not stop the others.
                 _log.exception("webhook %s cannot be processed", delivery_id)
                 with self._database.write(tenant_id) as session:
                     store.mark_failed(session, delivery_id, "Internal error.", self._now())

@@ -132,7 +132,7 @@ class SearchService:
         started_at = perf_counter()
         try:
             result, versions = self._search(viewer, query)
-        except Exception as error:
+        except Exception as error:  # counted, then raised again
             code = getattr(error, "code", "internal_error")
             self._metrics.record_failed_search(query.mode, perf_counter() - started_at, code)
             raise

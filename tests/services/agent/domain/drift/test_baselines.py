@@ -103,9 +103,11 @@ def test_jump_is_a_finding_in_the_second_hour_and_only_in_its_direction():
     slow = [hourly(6 * WEEK + index, 2.0 * 3) for index in range(3)]
     fast = [hourly(6 * WEEK + index, 0.2) for index in range(3)]
 
-    statuses = [item.status for item in assess_last(LATENCY, values + slow, 3)]
+    found = assess_last(LATENCY, values + slow, 3)
 
-    assert statuses == ["deviation", "drift", "drift"]
+    assert [item.status for item in found] == ["deviation", "drift", "drift"]
+    assert [item.severity for item in found] == ["info", "critical", "critical"]
+    assert {item.since for item in found} == {slow[0].hour}
     assert {item.status for item in assess_last(LATENCY, values + fast, 3)} == {"normal"}
     assert assess_last(TOKENS, values + fast, 3)[-1].status == "normal"  # fewer than 50 tokens
     more = [hourly(value_index, 400.0) for value_index in range(WEEK)]
@@ -122,6 +124,7 @@ def test_single_outlier_is_no_finding_and_does_not_move_the_baseline():
     (later,) = assess_last(LATENCY, [*values, hourly(6 * WEEK + 2, 2.5)])
 
     assert (first.status, second.status) == ("deviation", "normal")
+    assert (second.severity, second.since) == (None, None)
     assert later.expected == pytest.approx(2.0 * (1 + 0.4 * math.sin(math.pi / 6)), rel=0.1)
 
 

@@ -165,6 +165,15 @@ def test_jump_is_reported_once_a_day_with_an_event(
     assert series["latency"]["expected"] == pytest.approx(2.0, abs=0.1)
     assert series["latency"]["value"] == pytest.approx(9.0)
     assert series["latency"]["basis"] == "all_hours"
+    assert series["latency"]["since"] == "2026-05-04T10:00:00Z"
+    assert series["latency"]["severity"] == "critical"
+    assert series["latency"]["missing_hours"] is None
+    assert [hour["value"] for hour in series["latency"]["hours"][-6:]] == pytest.approx(
+        [2.0, 9.0, 9.0, 9.0, 9.0, 9.0], abs=0.1
+    )
+    assert series["latency"]["hours"][0]["expected"] is None
+    assert series["latency"]["hours"][-1]["expected"] == pytest.approx(2.0, abs=0.1)
+    assert series["tokens"]["severity"] is None
     assert series["tokens"]["status"] == "normal"
     assert series["thumbs_down_rate"]["status"] == "no_data"
     assert [finding["notified"] for finding in report["findings"]] == [False, False, False, True]
@@ -234,3 +243,47 @@ def test_many_measures_are_added_in_batches(database, monitor, clock, monkeypatc
 def test_drift_requires_system_read(client, ada):
     assert client.get("/drift").status_code == 401
     assert client.get("/drift", headers=ada).status_code == 403
+
+
+def test_report_counts_the_hours_that_a_baseline_lacks(
+    client, database, monitor, clock, identities
+):
+    admin = identities.bearer("user-admin", permissions=["system:read"])
+
+    def read_latency():
+        return client.get("/drift", headers=admin).json["series"][0]
+
+    before = read_latency()
+    add_history(database, clock, 5)
+    run(monitor)
+    learning = read_latency()
+    clock.time += 8 * HOUR
+    add_history(database, clock, 8)
+    run(monitor)
+    learned = read_latency()
+
+    assert (before["status"], before["missing_hours"], before["hours"]) == ("no_data", 12, [])
+    assert (learning["status"], learning["missing_hours"]) == ("learning", 7)
+    assert (learned["status"], learned["missing_hours"]) == ("normal", None)
+    assert len(learned["hours"]) == 13
+
+
+def test_report_has_the_hours_of_two_days_and_assessments_of_earlier_versions(
+    client, database, monitor, clock, identities
+):
+    admin = identities.bearer("user-admin", permissions=["system:read"])
+    add_history(database, clock, 20)
+    run(monitor)
+    with database.write() as session:
+        for row in session.query(HourlyValueRow).all():
+            row.assessment = {
+                name: value for name, value in row.assessment.items() if name != "since"
+            }
+    clock.time += 40 * HOUR
+    add_measures(database, clock.time - HOUR, 21)
+    run(monitor)
+
+    hours = client.get("/drift", headers=admin).json["series"][0]["hours"]
+
+    assert len(hours) == 9
+    assert hours[0]["hour"] == "2026-05-04T02:00:00Z"

@@ -1,0 +1,35 @@
+"""JSON objects that language models write, such as the arguments of tool calls."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from pydantic_core import from_json
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in *text*.
+
+    Raises:
+        ValueError: it is no JSON object, or it contains NaN, infinity, a number that is too large
+            for a float, or a lone surrogate, which no database stores.
+    """
+    # The json module accepts all of these. pydantic reads a number such as 1e400 as infinity.
+    value = from_json(text, allow_inf_nan=False)
+    if not isinstance(value, dict) or not has_finite_numbers(value):
+        raise ValueError("The text is not a JSON object with finite numbers.")
+    return value
+
+
+def has_finite_numbers(value: object) -> bool:
+    """Return whether all numbers in the JSON value *value* are finite."""
+    values = [value]
+    while values:
+        item = values.pop()
+        if isinstance(item, float) and not isfinite(item):
+            return False
+        if isinstance(item, Mapping):
+            values += item.values()
+        elif isinstance(item, list | tuple):
+            values += item
+    return True
