@@ -2,6 +2,7 @@
 
 import base64
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
@@ -19,6 +20,7 @@ from backend.operations import encryption
 from backend.services.agent.app import create_app
 from backend.services.agent.backup import open_contributor
 from backend.services.agent.checkup import run_checks
+from backend.services.agent.domain.conversations import conversations
 from backend.services.agent.domain.evaluation.evaluations import EvaluationService, Variant
 from backend.services.agent.domain.evaluation.question_files import EvaluationQuestion
 from backend.services.agent.model import Caller
@@ -323,6 +325,35 @@ def test_runs_continue_in_sessions_with_rows_of_both_kinds(
     assert ("messages", "text") in find_columns(settings, MARKER)
     convert("encrypt")
     assert find_columns(settings, MARKER) == set()
+
+
+def test_change_of_the_title_does_not_restore_an_approved_run(
+    start, ada, model, rag_service, key_file, monkeypatch
+):
+    app = start(key_file)
+    session_id = pause_run(app.test_client(), ada, model)["session_id"]
+    model.queue_replies(Reply(text="It is noted."))
+    read_conversation, decisions = conversations.get_own_conversation, []
+
+    def decide_after_reading(*arguments, **options):
+        conversation = read_conversation(*arguments, **options)
+        if not decisions:
+            decisions.append(executor.submit(decide, app.test_client(), ada, session_id))
+            # The decision either ends now, or waits for the lock of the change.
+            wait(decisions, timeout=2)
+        return conversation
+
+    path = f"/sessions/{session_id}"
+    with ThreadPoolExecutor() as executor:
+        monkeypatch.setattr(conversations, "get_own_conversation", decide_after_reading)
+        changed = app.test_client().patch(path, json={"title": "Renamed"}, headers=ada)
+        assert changed.status_code == 200
+        assert decisions[0].result().status_code == 200
+
+    session = app.test_client().get(path, headers=ada).json
+    assert (session["title"], session["state"]) == ("Renamed", "idle")
+    assert decide(app.test_client(), ada, session_id).status_code == 409
+    assert len(rag_service.uploads) == 1
 
 
 def test_search_finds_parts_of_encrypted_titles_and_messages(
