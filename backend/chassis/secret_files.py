@@ -2,7 +2,7 @@
 
 `DATABASE_URL_FILE=/run/secrets/database-url` sets DATABASE_URL to the content of that file. The
 same works for every variable whose name ends in KEY, PASSWORD, SECRET or URL. A variable that is
-set directly takes precedence. ENCRYPTION_KEY_FILE is read by rag and chat only.
+set directly takes precedence. ENCRYPTION_KEY_FILE is read by rag, chat and agent only.
 """
 
 import re

@@ -1,14 +1,16 @@
 """Latency and CPU time of requests through the gateway, by program.
 
-    python -m benchmarks.suite.request_cost [ROUNDS] [CHECKOUT …]
+    python -m benchmarks.suite.request_cost [--encryption] [ROUNDS] [CHECKOUT …]
 
 Starts the suite without a language model, in each *CHECKOUT* and in this one, and uploads sample
-documents. One client sends a block of each request to each suite in turn, so that other load on the
-machine affects all of them. No question is sent twice.
+documents. With --encryption, this one is also started with encryption at rest. One client sends a
+block of each request to each suite in turn, so that other load on the machine affects all of them.
+No question is sent twice.
 Prints the median and the 95th percentile of the latency, and the CPU time of all processes of the
 suite per request, of which the gateway, the called service and Valkey are listed.
 """
 
+import base64
 import json
 import os
 import statistics
@@ -83,10 +85,15 @@ class Measurement:
     cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def measure(rounds: int, checkouts: Sequence[Path]) -> None:
+def measure(rounds: int, checkouts: Sequence[Path], *, with_encryption: bool) -> None:
     """Print a table for each request."""
+    labels = [root.name for root in checkouts]
     with ExitStack() as stack:
         suites = [_start_suite(stack, root) for root in checkouts]
+        if with_encryption:
+            key = base64.b64encode(os.urandom(32)).decode()
+            suites.append(_start_suite(stack, ROOT, ENCRYPTION_KEY=key))
+            labels.append("encrypted")
         tokens = [_register_user_with_documents(suite) for suite in suites]
         time.sleep(_BACKGROUND_SECONDS)
         connections = [
@@ -101,14 +108,14 @@ def measure(rounds: int, checkouts: Sequence[Path]) -> None:
                     suites, connections, tokens, measurements, strict=True
                 ):
                     _send_block(suite, connection, token, request, measurement, warm=number == 0)
-            for root, measurement in zip(checkouts, measurements, strict=True):
-                _print_row(request, root, measurement)
+            for label, measurement in zip(labels, measurements, strict=True):
+                _print_row(request, label, measurement)
 
 
-def _start_suite(stack: ExitStack, root: Path) -> Suite:
+def _start_suite(stack: ExitStack, root: Path, **variables: str) -> Suite:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     limits = dict.fromkeys(_LIMITS, UNLIMITED)
-    suite = prepare_suite(folder, root, **limits)
+    suite = prepare_suite(folder, root, **limits, **variables)
     stack.callback(suite.stop)
     suite.start()
     return suite
@@ -179,7 +186,7 @@ def _read_process_cpu_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / _TICKS
 
 
-def _print_row(request: Request, root: Path, measurement: Measurement) -> None:
+def _print_row(request: Request, label: str, measurement: Measurement) -> None:
     latencies = sorted(measurement.latencies)
     count = len(latencies)
     cpu_ms = {
@@ -190,14 +197,16 @@ def _print_row(request: Request, root: Path, measurement: Measurement) -> None:
         for program in ("gateway", f"{request.service}-service", "valkey")
     )
     print(
-        f"| {request.name} | {root.name} | {statistics.median(latencies) * 1e3:.2f} "
+        f"| {request.name} | {label} | {statistics.median(latencies) * 1e3:.2f} "
         f"| {latencies[int(count * 0.95)] * 1e3:.2f} | {sum(cpu_ms.values()):.2f} | {parts} |",
         flush=True,
     )
 
 
 if __name__ == "__main__":
+    arguments = [text for text in sys.argv[1:] if text != "--encryption"]
     measure(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 10,
-        [*(Path(text).resolve() for text in sys.argv[2:]), ROOT],
+        int(arguments[0]) if arguments else 10,
+        [*(Path(text).resolve() for text in arguments[1:]), ROOT],
+        with_encryption="--encryption" in sys.argv,
     )

@@ -70,6 +70,8 @@ class SealedColumns:
         words: the column of search words.
         placeholders: values that take the place of damaged ones when a row is loaded. Without
             them, loading a damaged row raises DamagedValue.
+        get_tenant: returns the tenant of an instance that a session flushes; by default its
+            attribute `tenant_id`.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SealedColumns:
         json: Iterable[str] = (),
         words: SearchWords | None = None,
         placeholders: Values | None = None,
+        get_tenant: Callable[[Session, Any], str] = lambda _, target: str(target.tenant_id),
     ) -> None:
         self.model = model
         self.table: str = model.__tablename__
@@ -89,6 +92,7 @@ class SealedColumns:
         self._json = frozenset(json)
         self._identify = identify
         self._placeholders = placeholders
+        self._get_tenant = get_tenant
 
     def seal(
         self, keys: DataKeys, session: Session, tenant_id: str, values: Values
@@ -127,8 +131,7 @@ class SealedColumns:
     def listen(self) -> None:
         """Encrypt and decrypt the columns of instances when sessions flush and load them.
 
-        The model has a column `tenant_id` if instances are added to sessions. Statements that name
-        single columns are not covered.
+        Statements that name single columns are not covered.
         """
         if self.model in _listening:
             return
@@ -170,7 +173,7 @@ class SealedColumns:
             values = dict(state.dict)
         if self.words is not None:
             values[self.words.column] = self.words.build(values)
-        sealed = self.seal(keys, session, target.tenant_id, values)
+        sealed = self.seal(keys, session, self._get_tenant(session, target), values)
         names = [name for name in self.names if name in values]
         state.info[_PLAIN] = {name: values[name] for name in names}
         for name in (*names, *([self.words.column] if self.words else ()), KEY_COLUMN):
@@ -264,6 +267,8 @@ def _on_load(target: Any, context: Any) -> None:
 
 
 def _on_refresh(target: Any, context: Any, attributes: Sequence[str] | None) -> None:
+    if context is None:  # an UPDATE statement has set attributes, and nothing was read
+        return
     columns = _find_columns(context.session, type(target))
     if columns is not None:
         names = columns.names if attributes is None else set(columns.names) & set(attributes)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     delete,
     func,
     select,
@@ -125,6 +126,20 @@ def get_table(service: str) -> Table:
         Column("wrapped", Text, nullable=False),
         Column("created_at", UtcDateTime, nullable=False),
         UniqueConstraint("tenant_id", "number"),
+    )
+
+
+# Built once: each transaction that writes encrypted values executes it.
+@cache
+def _build_last_key_query(service: str) -> Select[Any]:
+    """Return the query of the newest data key of a tenant, which it locks against deletion."""
+    columns = get_table(service).c
+    return (
+        select(columns.id, columns.tenant_id, columns.number, columns.wrapped_by, columns.wrapped)
+        .where(columns.tenant_id == bindparam("tenant"))
+        .order_by(columns.number.desc())
+        .limit(1)
+        .with_for_update(read=True, key_share=True)
     )
 
 
@@ -398,9 +413,9 @@ class DataKeys:
         return row
 
     def _find_last(self, session: Session, tenant_id: str) -> StoredKey | None:
-        query = self._select().where(self.table.c.tenant_id == tenant_id)
-        query = query.order_by(self.table.c.number.desc()).limit(1)
-        return self._find(session, query.with_for_update(read=True, key_share=True))
+        parameters = {"tenant": tenant_id}
+        row = session.connection().execute(_build_last_key_query(self._service), parameters).first()
+        return None if row is None else StoredKey(*row)
 
     def _select(self) -> Select[Any]:
         columns = self.table.c

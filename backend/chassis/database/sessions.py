@@ -36,6 +36,7 @@ __all__ = [
     "Session",
     "acquire_transaction_lock",
     "call_after_commit",
+    "get_session_tenant",
     "migrate_services",
     "notify_after_commit",
     "open_database",
@@ -44,6 +45,8 @@ __all__ = [
 # Keys in `Session.info`: functions and topics whose listeners are called after the commit.
 _CALLS = "calls_after_commit"
 _TOPICS = "topics_after_commit"
+# Key in `Session.info`: the tenant with which the session was opened, or None.
+_TENANT = "tenant_id"
 Listeners = dict[str, list[Callable[[], None]]]
 Preparations = list[Callable[[str | None], None]]
 
@@ -234,6 +237,7 @@ class Database:
                 pass
 
     def _set_tenant(self, session: Session, tenant_id: str | None) -> None:
+        session.info[_TENANT] = tenant_id
         if self.engine.dialect.name == "postgresql":
             postgresql.set_tenant(session, tenant_id, every_tenant=self._every_tenant)
 
@@ -243,6 +247,18 @@ def migrate_services(env: Env, names: Iterable[str]) -> Iterator[tuple[str, str]
     for name in names:
         url = CommonSettings.from_env(env, name).get_database_url(env)
         yield name, open_database(url, name).migrate(name)
+
+
+def get_session_tenant(session: Session) -> str:
+    """Return the tenant with which `Database.read` or `Database.write` opened *session*.
+
+    Raises:
+        ValueError: it was opened without a tenant.
+    """
+    tenant_id: str | None = session.info.get(_TENANT)
+    if tenant_id is None:
+        raise ValueError("the session was opened without a tenant")
+    return tenant_id
 
 
 def acquire_transaction_lock(session: Session, lock_name: str) -> None:

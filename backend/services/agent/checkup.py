@@ -1,14 +1,24 @@
-"""Checks that `doctor` runs for the agent: packages and servers of its models."""
+"""Checks that `doctor` runs for the agent: its models, and encryption at rest."""
 
 from collections.abc import Iterator
 
 from backend.ai.chat_models import PROVIDERS, ModelAddress
+from backend.chassis.data_encryption.checks import check_encryption
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.services.agent.sealed_data import describe_sealed_data
 from backend.services.agent.settings import Settings
 
 
-def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:  # noqa: ARG001
-    """Check the packages of each model and connect to each server once."""
+def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:
+    """Yield the problems of the agent service. Each server of models is connected to once."""
+    del running
+    file = settings.common.data_dir / "agent.db"
+    if tables_ok and (not settings.database_url.startswith("sqlite") or file.exists()):
+        yield from check_encryption(describe_sealed_data(settings))
+    yield from _check_models(settings)
+
+
+def _check_models(settings: Settings) -> Iterator[Finding]:
     checked_urls = set()
     for address in settings.models.addresses:
         provider = PROVIDERS.get(address.provider)

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from backend.ai.chat_models import ModelSettings
 from backend.chassis.catalog import CATALOG, get_service
+from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_mcp_servers
@@ -42,6 +43,8 @@ class Settings:
     # Whether traces contain messages. Readers of traces may have no access to conversations.
     traces_content: bool = False
     prices: Prices = field(default_factory=dict)
+    # The master key of encryption at rest.
+    encryption: EncryptionSettings = NO_ENCRYPTION
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -76,6 +79,7 @@ class Settings:
             max_history_tokens=_read_max_history_tokens(env, models),
             traces_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
             prices=_parse_prices(env.text_list("LLM_PRICES")),
+            encryption=EncryptionSettings.from_env(env),
         )
 
 

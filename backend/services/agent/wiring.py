@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
+from backend.chassis.data_encryption.columns import open_encryption
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.messaging.audit_outbox import AuditOutbox
@@ -42,6 +43,7 @@ from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.model import Tool
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import EventStore, open_event_store
+from backend.services.agent.store.sealed_columns import create_sealed_columns
 from backend.services.agent.tools.factory import create_tools
 
 
@@ -89,6 +91,7 @@ class AgentComponents:
         """
         database = open_database(settings.database_url, "agent")
         database.migrate("agent")
+        open_encryption("agent", database, settings.encryption, create_sealed_columns())
         database.register_metrics(metrics)
         embedder = embedder or LazyEmbedder()
         rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))

@@ -2,13 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import CursorResult, Table, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import (
+    CursorResult,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
+from backend.chassis.data_encryption.columns import open_row
+from backend.chassis.data_encryption.data_keys import get_data_keys
+from backend.chassis.encryption import DamagedValue
 from backend.services.agent.store.tables import Conversation, Message
 
+# With encryption at rest, a search decrypts messages: about 20 µs each.
+MAX_SEARCHED_MESSAGES: Final = 20_000
+_SEARCH_BATCH: Final = 500
 _CONVERSATIONS: Final[Table] = Conversation.metadata.tables[Conversation.__tablename__]
 _RELEASE_LEASE: Final = (
     update(_CONVERSATIONS)
@@ -21,16 +38,25 @@ _RELEASE_LEASE: Final = (
 
 
 def find_conversation(
-    session: Session, tenant_id: str, owner_id: str, conversation_id: str
+    session: Session,
+    tenant_id: str,
+    owner_id: str,
+    conversation_id: str,
+    *,
+    for_update: bool = False,
 ) -> Conversation | None:
-    """Return the owner's conversation; None if it does not exist or belongs to another user."""
-    return session.scalar(
-        select(Conversation).where(
-            Conversation.id == conversation_id,
-            Conversation.tenant_id == tenant_id,
-            Conversation.owner_id == owner_id,
-        )
+    """Return the owner's conversation; None if it does not exist or belongs to another user.
+
+    Args:
+        for_update: lock the row. To change its title or paused run, both are written if they are
+            encrypted.
+    """
+    query = select(Conversation).where(
+        Conversation.id == conversation_id,
+        Conversation.tenant_id == tenant_id,
+        Conversation.owner_id == owner_id,
     )
+    return session.scalar(query.with_for_update() if for_update else query)
 
 
 def list_conversations(
@@ -57,21 +83,79 @@ def list_conversations(
             Conversation.origin == "agent",
         )
         .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
-        .limit(limit)
     )
     if after is not None:
         query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
     if search_text is not None:
-        message_matches = select(Message.id).where(
-            Message.conversation_id == Conversation.id,
-            Message.text.icontains(search_text, autoescape=True),
+        if get_data_keys(session) is None:
+            query = _match_clear_text(query, search_text)
+        else:
+            ids = _search_encrypted(session, query, search_text, limit)
+            query = query.where(Conversation.id.in_(ids))
+    return session.scalars(query.limit(limit)).all()
+
+
+def _match_clear_text(
+    query: Select[tuple[Conversation]], search_text: str
+) -> Select[tuple[Conversation]]:
+    message_matches = select(Message.id).where(
+        Message.conversation_id == Conversation.id,
+        Message.text.icontains(search_text, autoescape=True),
+    )
+    return query.where(
+        or_(Conversation.title.icontains(search_text, autoescape=True), message_matches.exists())
+    )
+
+
+def _search_encrypted(
+    session: Session, query: Select[tuple[Conversation]], search_text: str, limit: int
+) -> Sequence[str]:
+    """Return the ids of up to *limit* conversations of *query* that contain *search_text*.
+
+    Reads and decrypts the messages in the order of *query*, at most MAX_SEARCHED_MESSAGES.
+    """
+    rows = session.execute(
+        query.outerjoin(Message, Message.conversation_id == Conversation.id)
+        .with_only_columns(
+            Conversation.id,
+            Conversation.title,
+            Conversation.data_key_id,
+            Message.id,
+            Message.text,
+            Message.data_key_id,
         )
-        query = query.where(
-            or_(
-                Conversation.title.icontains(search_text, autoescape=True), message_matches.exists()
-            )
-        )
-    return session.scalars(query).all()
+        .limit(MAX_SEARCHED_MESSAGES)
+        .execution_options(yield_per=_SEARCH_BATCH)
+    )
+    wanted = search_text.casefold()
+    found: list[str] = []
+    with rows:
+        for (conversation_id, title, key_id), messages in groupby(rows, lambda row: row[:3]):
+            title = _open_text(session, Conversation, conversation_id, "title", title, key_id)
+            if wanted in title.casefold() or any(
+                wanted in _open_text(session, Message, row[3], "text", *row[4:]).casefold()
+                for row in messages
+            ):
+                found.append(conversation_id)
+                if len(found) == limit:
+                    break
+    return found
+
+
+def _open_text(
+    session: Session,
+    model: type[Conversation | Message],
+    row_id: str,
+    column: str,
+    text: str | None,
+    data_key_id: str | None,
+) -> str:
+    """Return the text of a column in clear; an empty one if it is null or damaged."""
+    try:
+        row = open_row(session, model, {"id": row_id, column: text, "data_key_id": data_key_id})
+    except DamagedValue:
+        return ""
+    return row[column] or ""
 
 
 def acquire_lease(
@@ -108,11 +192,7 @@ def finish_run(
     if not isinstance(result, CursorResult) or result.rowcount == 0:
         return False
     if paused is not None:
-        session.execute(
-            update(_CONVERSATIONS)
-            .where(_CONVERSATIONS.c.id == conversation_id)
-            .values(paused=paused)
-        )
+        session.get_one(Conversation, conversation_id).paused = dict(paused)
     return True
 
 

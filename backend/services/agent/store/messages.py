@@ -6,6 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Select, Table, bindparam, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from backend.chassis.data_encryption.columns import KEY_COLUMN, seal_row
+from backend.chassis.database.sessions import get_session_tenant
 from backend.services.agent.store.tables import Conversation, Message
 
 # Columns that a run writes.
@@ -24,7 +26,7 @@ _MESSAGES: Final[Table] = Message.metadata.tables[Message.__tablename__]
 _UPDATE_ANSWER: Final = (
     update(_MESSAGES)
     .where(_MESSAGES.c.id == bindparam("message_id"))
-    .values({name: bindparam(name) for name in ANSWER_COLUMNS})
+    .values({name: bindparam(name) for name in (*ANSWER_COLUMNS, KEY_COLUMN)})
 )
 
 
@@ -134,9 +136,12 @@ def append_messages(
 def update_answer(session: Session, message_id: str, values: Mapping[str, Any]) -> None:
     """Set the columns ANSWER_COLUMNS of a message to *values*.
 
-    Only the run that holds the lease may call this.
+    Only the run that holds the lease may call this. The message has no summary, because a run
+    summarizes earlier ones only: so all its encrypted columns get the same data key.
     """
-    session.execute(_UPDATE_ANSWER, {"message_id": message_id, **values})
+    tenant_id = get_session_tenant(session)
+    row = seal_row(session, Message, tenant_id, {KEY_COLUMN: None, "id": message_id, **values})
+    session.execute(_UPDATE_ANSWER, {"message_id": row.pop("id"), **row})
 
 
 def mark_interrupted(session: Session, conversation_id: str) -> None:

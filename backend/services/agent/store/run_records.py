@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
+from backend.chassis.data_encryption.columns import KEY_COLUMN, seal_row
 from backend.services.agent.store.tables import RunRecord
 
 _RECORDS: Final[Table] = RunRecord.metadata.tables[RunRecord.__tablename__]
@@ -29,7 +30,8 @@ def add_record(session: Session, values: Mapping[str, Any], max_records: int) ->
 
     Deletes all but the latest *max_records* of its conversation.
     """
-    session.execute(_ADD_RECORD, values)
+    row = seal_row(session, RunRecord, values["tenant_id"], {KEY_COLUMN: None, **values})
+    session.execute(_ADD_RECORD, row)
     session.execute(
         _DELETE_OLD_RECORDS,
         {"conversation": values["conversation_id"], "max_records": max_records},

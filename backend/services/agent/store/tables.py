@@ -1,4 +1,7 @@
-"""Tables of the agent service: conversations, feedback, personas, usage, evaluations, drift."""
+"""Tables of the agent service: conversations, feedback, personas, usage, evaluations, drift.
+
+`data_key_id` is the data key with which columns of a row are encrypted (`sealed_columns.py`).
+"""
 
 from datetime import date, datetime
 from typing import Any
@@ -30,7 +33,7 @@ class Conversation(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(String(64))
     owner_id: Mapped[str] = mapped_column(String(64))
-    title: Mapped[str] = mapped_column(String(120))
+    title: Mapped[str] = mapped_column(Text)
     origin: Mapped[str] = mapped_column(String(16), default="agent")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -39,6 +42,7 @@ class Conversation(Base):
     run_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_asked: Mapped[bool] = mapped_column(default=False)
     paused: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Message(Base):
@@ -73,6 +77,7 @@ class Message(Base):
     took_ms: Mapped[int] = mapped_column(default=0)
     summary: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Feedback(Base):
@@ -96,6 +101,7 @@ class Feedback(Base):
     model: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Persona(Base):
@@ -109,12 +115,13 @@ class Persona(Base):
     owner_id: Mapped[str] = mapped_column(String(64))
     shared: Mapped[bool]
     name: Mapped[str] = mapped_column(String(64))
-    description: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(Text)
     system_prompt: Mapped[str] = mapped_column(Text)
     temperature: Mapped[float | None]
     max_tokens: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Usage(Base):
@@ -159,6 +166,7 @@ class RunRecord(Base):
     outcome: Mapped[dict[str, Any]] = mapped_column(JSON)
     # None for records that were written before the states of nodes were stored.
     nodes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class Evaluation(Base):
@@ -194,6 +202,7 @@ class EvaluationAnswer(Base):
     completion_tokens: Mapped[int]
     cost: Mapped[float | None]
     took_ms: Mapped[int]
+    data_key_id: Mapped[str | None] = mapped_column(String(40))
 
 
 class RunMeasure(Base):

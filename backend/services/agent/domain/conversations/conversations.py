@@ -147,7 +147,7 @@ class ConversationService:
     ) -> ConversationWithMessages:
         """Change the title, or activate the newest branch through *active_message_id*."""
         with self._database.write(caller.tenant_id) as session:
-            conversation = get_own_conversation(session, caller, conversation_id)
+            conversation = get_own_conversation(session, caller, conversation_id, for_update=True)
             if title is not None:
                 conversation.title = title
             if active_message_id is not None:
@@ -169,7 +169,7 @@ class ConversationService:
     def cancel_run(self, caller: Caller, conversation_id: str) -> None:
         """Request cancellation of the current run, if any, and discard a paused one."""
         with self._database.write(caller.tenant_id) as session:
-            conversation = get_own_conversation(session, caller, conversation_id)
+            conversation = get_own_conversation(session, caller, conversation_id, for_update=True)
             conversation.cancel_asked = conversation.run_id is not None
             discard_paused_run(session, conversation)
 
@@ -210,10 +210,12 @@ class ConversationService:
         return None if until is None or until <= self._now() else conversation.run_id
 
 
-def get_own_conversation(session: Session, caller: Caller, conversation_id: str) -> Conversation:
-    """Return the caller's conversation, or raise ConversationNotFound."""
+def get_own_conversation(
+    session: Session, caller: Caller, conversation_id: str, *, for_update: bool = False
+) -> Conversation:
+    """Return the caller's conversation, locked with *for_update*, or raise ConversationNotFound."""
     conversation = store.find_conversation(
-        session, caller.tenant_id, caller.user_id, conversation_id
+        session, caller.tenant_id, caller.user_id, conversation_id, for_update=for_update
     )
     if conversation is None:
         raise ConversationNotFound

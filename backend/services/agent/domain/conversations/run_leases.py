@@ -177,7 +177,7 @@ class RunLeases:
         """
         now, run_id = self._now(), create_id("run")
         with self._database.write(caller.tenant_id) as session:
-            conversation = get_own_conversation(session, caller, conversation_id)
+            conversation = get_own_conversation(session, caller, conversation_id, for_update=True)
             paused = conversation.paused
             if paused is None:
                 raise NoPendingApproval

@@ -18,6 +18,7 @@ from backend.services.agent.domain.evaluation.question_files import EvaluationQu
 from backend.services.agent.engine.token_prices import Prices, calculate_cost
 from backend.services.agent.model import Caller, HistoryMessage, RunRequest, ToolContext
 from backend.services.agent.store import evaluations as store
+from backend.services.agent.store.sealed_columns import OPERATOR
 from backend.services.agent.store.tables import Evaluation, EvaluationAnswer
 
 RUNNING: Final = "running"
@@ -102,7 +103,7 @@ class EvaluationService:
             questions=questions,
             variants=[variant.label for variant in variants],
         )
-        with self._database.write() as session:
+        with self._database.write(OPERATOR) as session:
             session.add(row)
             session.flush()
             return _to_summary(row)
@@ -126,25 +127,25 @@ class EvaluationService:
                     answer = self._evaluate_question(
                         question_number, variant_number, question, variant, caller, metrics
                     )
-                    with self._database.write() as session:
+                    with self._database.write(OPERATOR) as session:
                         session.add(_to_row(evaluation.id, answer))
                     yield answer
             status = DONE
         finally:
-            with self._database.write() as session:
+            with self._database.write(OPERATOR) as session:
                 if (row := store.find_evaluation(session, evaluation.id)) is not None:
                     row.status = status
 
     def list_evaluations(self, limit: int) -> list[EvaluationSummary]:
         """Return the latest evaluations, newest first."""
-        with self._database.read() as session:
+        with self._database.read(OPERATOR) as session:
             return [_to_summary(row) for row in store.list_evaluations(session, limit)]
 
     def get_evaluation(
         self, evaluation_id: str
     ) -> tuple[EvaluationSummary, list[EvaluatedAnswer]] | None:
         """Return an evaluation with its answers so far, or None."""
-        with self._database.read() as session:
+        with self._database.read(OPERATOR) as session:
             row = store.find_evaluation(session, evaluation_id)
             if row is None:
                 return None
