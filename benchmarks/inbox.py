@@ -35,9 +35,10 @@ _LOADS = 5
 _SETTLE_SECONDS = 3
 _OPENED = 1
 
-# When the first row is there, and when texts `bench-N` appear in the list and in the conversation.
+# When the first row is there, when texts `bench-N` appear in the list and in the conversation, and
+# when the events of messages arrive, by their numbers in the conversation.
 _OBSERVE = r"""
-window.measured = { firstRow: null, list: {}, pane: {} };
+window.measured = { firstRow: null, list: {}, pane: {}, events: {} };
 const now = () => performance.timeOrigin + performance.now();
 const scan = (selector, seen) => {
   for (const element of document.querySelectorAll(selector)) {
@@ -50,6 +51,16 @@ new MutationObserver(() => {
   scan(".inbox-message", measured.pane);
 }).observe(document, { childList: true, subtree: true, characterData: true });
 localStorage.setItem("has_session", "true");
+const Socket = window.WebSocket;
+window.WebSocket = class extends Socket {
+  constructor(...args) {
+    super(...args);
+    this.addEventListener("message", ({ data }) => {
+      const found = String(data).matchAll(/message-created.*?[^_]seq\\?":(\d+)/g);
+      for (const [, seq] of found) measured.events[seq] ??= now();
+    });
+  }
+};
 """
 # Scroll to the end of the list; returns the durations of frames in ms.
 _SCROLL = """
@@ -184,6 +195,7 @@ def _measure(
     time.sleep(_SETTLE_SECONDS)
     stored = {f"bench-{number}": _write(suite, token, number) for number in range(messages)}
     time.sleep(_SETTLE_SECONDS)
+    _print_steps(pages, list(stored.values()))
     for label, place, watching in (
         ("conversation", "pane", pages[1:2]),
         ("list", "list", pages),
@@ -198,6 +210,24 @@ def _measure(
             f"p95 {delays[int(len(delays) * 0.95)]:.0f} ms after its response, "
             f"{len(delays)} of {len(watching) * messages} seen"
         )
+
+
+def _print_steps(pages: list[Page], stored: list[float]) -> None:
+    """Print the time to the event of each message, and of the request that follows it."""
+    events, requests_ms = [], []
+    for page in pages:
+        seen = page.evaluate("measured.events")
+        # The first message of the conversation was loaded into the tables.
+        events += [seen[str(seq)] - at for seq, at in enumerate(stored, 2) if str(seq) in seen]
+        requests_ms += page.evaluate(
+            "performance.getEntriesByType('resource').filter(({ name }) => name.includes('ids='))"
+            ".map(({ duration }) => duration)"
+        )
+    for label, times in (("event of a message", events), ("request for a row", requests_ms)):
+        times.sort()
+        if times:
+            p95 = times[int(len(times) * 0.95)]
+            print(f"{label}: median {statistics.median(times):.0f} ms, p95 {p95:.0f} ms")
 
 
 def _open_page(suite: Suite, browser: Browser, credentials: dict[str, str]) -> Page:

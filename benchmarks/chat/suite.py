@@ -1,9 +1,10 @@
 """Webhooks through the gateway of a complete suite: rate, latency, and CPU time of each process.
 
-    python -m benchmarks.chat.suite [--webhooks 3000] [--senders 16]
+    python -m benchmarks.chat.suite [--webhooks 3000] [--senders 16] [--rate 300]
 
-The senders run in this process, whose CPU time is not counted. The account has no key for the
-agent, so that nothing is answered.
+The senders run in this process, whose CPU time is not counted. Each sends its next webhook after
+the response to the previous one, or with `--rate` when it is due; latency is then measured from
+that time. The account has no key for the agent, so that nothing is answered.
 """
 
 import argparse
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--webhooks", type=int, default=3_000)
     parser.add_argument("--senders", type=int, default=16)
+    parser.add_argument("--rate", type=float, help="webhooks a second, of all senders together")
     options = parser.parse_args()
     print(f"The load of the machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs.")
     with (
@@ -50,7 +52,7 @@ def main() -> None:
         before = _read_cpu_seconds(suite)
         started = time.perf_counter()
         numbers = range(_WARM_UP, _WARM_UP + options.webhooks)
-        times = sorted(_send(suite, numbers, options.senders))
+        times = sorted(_send(suite, numbers, options.senders, options.rate))
         seconds = time.perf_counter() - started
         used = _read_cpu_seconds(suite)
         with database.read(TENANT) as session:
@@ -59,10 +61,14 @@ def main() -> None:
     print(f"{len(times)} webhooks from {options.senders} senders, {len(times) / seconds:.0f}/s")
     print(f"p50 {_get_ms(times, 0.5):.0f} ms, p99 {_get_ms(times, 0.99):.0f} ms")
     print(f"{stored} of {_WARM_UP + options.webhooks} messages are stored")
+    spent = {
+        name: (total - before.get(name, 0.0)) * 1000 / options.webhooks
+        for name, total in used.items()
+    }
     print("\n| process | CPU ms for each webhook |\n|---|---|")
-    for name, total in sorted(used.items(), key=lambda item: -item[1]):
-        spent = (total - before.get(name, 0.0)) * 1000 / options.webhooks
-        print(f"| {name} | {spent:.2f} |")
+    for name, milliseconds in sorted(spent.items(), key=lambda item: -item[1]):
+        print(f"| {name} | {milliseconds:.2f} |")
+    print(f"| all | {sum(spent.values()):.2f} |")
 
 
 def _get_ms(times: list[float], share: float) -> float:
@@ -90,8 +96,13 @@ def _add_account(suite: Suite) -> Database:
     return database
 
 
-def _send(suite: Suite, numbers: range, senders: int) -> list[float]:
-    """Send webhooks over one connection for each sender. Returns the seconds that each took."""
+def _send(suite: Suite, numbers: range, senders: int, rate: float | None = None) -> list[float]:
+    """Send webhooks over one connection for each sender. Returns the seconds that each took.
+
+    Args:
+        rate: webhooks a second; None to send each one after the previous response.
+    """
+    start = time.perf_counter()
 
     def send_part(first: int) -> list[float]:
         connection = HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=30)
@@ -100,6 +111,10 @@ def _send(suite: Suite, numbers: range, senders: int) -> list[float]:
             body, signature = build_webhook(number)
             headers = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
             started = time.perf_counter()
+            if rate is not None:
+                due = start + (number - numbers.start) / rate
+                time.sleep(max(0.0, due - started))
+                started = due
             connection.request("POST", f"/webhook/whatsapp/{ACCOUNT}", body, headers)
             response = connection.getresponse()
             response.read()

@@ -10,18 +10,22 @@ import soundfile
 from backend.ai.speech.engines import READABLE_FORMATS, SpeechFailed
 from backend.ai.speech.resampling import resample
 from backend.ai.speech.spectrogram import SAMPLE_RATE, Samples
+from backend.ai.speech.webm_audio import UnsupportedAudio, convert_webm_to_ogg
 
 _MIN_RATE: Final = 4_000
 _MAX_RATE: Final = 192_000
 _MAX_CHANNELS: Final = 8
 _BLOCK_SECONDS: Final = 10
-# Containers that libsndfile does not read, by the bytes at their beginning.
-_UNREADABLE: Final = (
-    (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
+_WEBM: Final = b"\x1aE\xdf\xa3"
+# Formats of recordings whose decoders have licences that do not permit to ship them, by the bytes
+# at their beginning.
+_UNSUPPORTED: Final = (
     (4, b"ftyp", "MP4 or M4A"),
     (0, b"#!AMR", "AMR"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\xff\xf1", "AAC"),
+    (0, b"\xff\xf9", "AAC"),
 )
+_ZIP: Final = b"PK\x03\x04"
 
 
 def decode_audio(content: bytes, max_seconds: int) -> Samples:
@@ -32,9 +36,7 @@ def decode_audio(content: bytes, max_seconds: int) -> Samples:
     Raises:
         SpeechFailed: *content* is no audio that can be read, or longer than *max_seconds*.
     """
-    for offset, magic, name in _UNREADABLE:
-        if content[offset : offset + len(magic)] == magic:
-            raise _not_audio(f"The file is {name}.")
+    content = _prepare(content)
     try:
         with soundfile.SoundFile(BytesIO(content)) as file:
             _check_properties(file.samplerate, file.channels)
@@ -46,6 +48,21 @@ def decode_audio(content: bytes, max_seconds: int) -> Samples:
         raise _not_audio("The file contains no samples.")
     # Some files contain samples that are no numbers.
     return np.clip(np.nan_to_num(samples, posinf=0.0, neginf=0.0), -1.0, 1.0)
+
+
+def _prepare(content: bytes) -> bytes:
+    """Return *content* in a form that libsndfile reads, if there is one."""
+    if content.startswith(_ZIP):
+        raise _not_audio("The file is a ZIP archive.")
+    for offset, magic, name in _UNSUPPORTED:
+        if content[offset : offset + len(magic)] == magic:
+            raise _unsupported(name)
+    if not content.startswith(_WEBM):
+        return content
+    try:
+        return convert_webm_to_ogg(content)
+    except UnsupportedAudio as error:
+        raise _unsupported("WebM or Matroska without Opus") from error
 
 
 def _check_properties(rate: int, channels: int) -> None:
@@ -71,6 +88,14 @@ def _read_blocks(file: soundfile.SoundFile, max_seconds: int) -> Iterator[Sample
                 f"The recording is longer than {max_seconds} seconds, the limit of this server.",
             )
         yield resample(block.mean(axis=1), rate, SAMPLE_RATE)
+
+
+def _unsupported(name: str) -> SpeechFailed:
+    return SpeechFailed(
+        "unsupported_recording",
+        f"The file is {name}, which the speech recognition of this host cannot decode. Set "
+        f"VOICE_STT to a server that can. Formats that can be read here: {READABLE_FORMATS}.",
+    )
 
 
 def _not_audio(reason: str) -> SpeechFailed:

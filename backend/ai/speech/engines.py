@@ -19,7 +19,7 @@ MAX_AUDIO_BYTES: Final = 25 * 1024 * 1024
 """Size of a file that is transcribed, and of speech that is written."""
 MAX_SPEECH_CHARACTERS: Final = 4096
 """Length of a text that is converted in one request."""
-READABLE_FORMATS: Final = "WAV, FLAC, MP3, AIFF, and Ogg with Opus or Vorbis"
+READABLE_FORMATS: Final = "WAV, FLAC, MP3, AIFF, WebM with Opus, and Ogg with Opus or Vorbis"
 """The formats that the embedded engine decodes."""
 
 
@@ -27,9 +27,9 @@ class SpeechFailed(Exception):
     """An engine returned no result.
 
     Attributes:
-        code: reason for programs: `not_audio`, `audio_too_long`, `too_complex`,
-            `recognition_failed`, `speech_failed`, `unsupported_format`, `unsupported_voice`,
-            `unsupported_language`, `engine_unavailable` or `engine_rejected`.
+        code: reason for programs: `not_audio`, `unsupported_recording`, `audio_too_long`,
+            `too_complex`, `recognition_failed`, `speech_failed`, `unsupported_format`,
+            `unsupported_voice`, `unsupported_language`, `engine_unavailable` or `engine_rejected`.
         is_temporary: True if the same request can succeed later.
     """
 

@@ -5,6 +5,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 import json
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -54,6 +55,11 @@ class Event(BaseModel):
 
     def encode(self) -> bytes:
         """Return the event as JSON. Attributes without a value are omitted."""
+        return self._encoded
+
+    # Events are encoded to check their sizes, and again to publish them.
+    @cached_property
+    def _encoded(self) -> bytes:
         return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
 
     def to_json(self) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import atexit
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from time import monotonic
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -34,18 +36,30 @@ Handler = Callable[[Session, Event], None]
 """Applies an event in the given transaction. Raises if it cannot; it is then called again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _ReceivedEvent:
+    """An event, its handler, and the message that contained it."""
+
+    event: Event
+    handler: Handler
+    content: bytes
+
+
 class EventConsumer:
     """Receives the events of some services in a background thread.
 
     An event is applied by the handler of its type; types without one are ignored. It is
-    acknowledged after the commit. After five failures it is stored as a dead letter, and later
-    events are applied. While the database is unavailable, events wait.
+    acknowledged after the commit. Events of one tenant that are received together share a
+    transaction. If one of them fails, each is applied alone; after five failures alone it is stored
+    as a dead letter, and later events are applied. While the database is unavailable, events wait.
 
     Args:
         service: service that consumes the events; its migrations create the tables of
             received_events.py.
         name: name of the consumer. Processes with the same name share the events.
         handlers: handlers by event type.
+        before_commit: called at the end of each transaction in which events were applied, to do at
+            once what their handlers have collected in `Session.info`. It may raise like a handler.
         wait: waits between two attempts. Tests replace it.
     """
 
@@ -56,6 +70,7 @@ class EventConsumer:
         broker: EventBroker,
         name: str,
         handlers: Mapping[str, Handler],
+        before_commit: Callable[[Session], None] = lambda _session: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
@@ -63,6 +78,7 @@ class EventConsumer:
         self._database = database.across_tenants()
         self._broker = broker
         self._handlers = handlers
+        self._before_commit = before_commit
         self._services = sorted({event_type.partition(".")[0] for event_type in handlers})
         self._now = now
         self._wait = wait
@@ -123,10 +139,9 @@ class EventConsumer:
             self._subscription = self._broker.subscribe(self.name, self._services)
         try:
             contents = self._subscription.receive_events(timeout_seconds)
-            for content in contents:
-                self._apply_content(content)
-                if self._stopping.is_set():
-                    return 0  # this event may not be applied yet
+            self.apply_messages(contents)
+            if self._stopping.is_set():
+                return 0  # some of these events may not be applied yet
             self._subscription.acknowledge_events()
             self._run_checks(self._subscription)
         except BaseException:
@@ -140,6 +155,18 @@ class EventConsumer:
         if subscription is not None:
             subscription.close()
 
+    def apply_messages(self, contents: Sequence[bytes]) -> None:
+        """Apply the events in messages that were received together.
+
+        Raises:
+            SQLAlchemyError: the database is unavailable. Some of the events are applied.
+        """
+        received = filter(None, map(self._read_content, contents))
+        for _, events in groupby(received, lambda each: each.event.tenant):
+            self._apply_events(list(events))
+            if self._stopping.is_set():
+                return
+
     def apply_replayed_letters(self) -> None:
         """Apply the dead letters whose replay was requested."""
         for letter in self._received_events.list_replayed_letters(self.name, _REPLAY_BATCH_SIZE):
@@ -151,19 +178,49 @@ class EventConsumer:
                     raise
                 self._received_events.keep_dead_letter(letter, _describe(error), self._now())
 
-    def _apply_content(self, content: bytes) -> None:
+    def _read_content(self, content: bytes) -> _ReceivedEvent | None:
+        """Return the event in a message, or None if there is nothing to apply."""
         try:
             event = parse_event(content)
         except InvalidEvent as error:
             digest = hashlib.sha256(content).hexdigest()
             self._add_dead_letter(digest, "", content, error)
-            return
+            return None
         handler = self._handlers.get(event.type)
-        if handler is None:
+        return None if handler is None else _ReceivedEvent(event, handler, content)
+
+    def _apply_events(self, events: Sequence[_ReceivedEvent]) -> None:
+        """Apply events of one tenant, together if none of them fails."""
+        if len(events) > 1 and self._try_together(events):
             return
+        for each in events:
+            self._apply_alone(each)
+            if self._stopping.is_set():
+                return
+
+    def _try_together(self, events: Sequence[_ReceivedEvent]) -> bool:
+        """Apply events in one transaction. Returns False if one has failed and none is applied."""
+        try:
+            with self._database.write(events[0].event.tenant) as session:
+                ids = [each.event.id for each in events]
+                new = self._received_events.add_all_seen(session, self.name, ids, self._now())
+                for each in events:
+                    if each.event.id in new:
+                        new.remove(each.event.id)
+                        _call_handler(session, each.event, each.handler)
+                self._before_commit(session)
+        except Exception as error:  # handlers raise any type; each event is applied alone then
+            if _is_database_failure(error):
+                raise
+            _log.info("%s applies %d events one by one: %s", self.name, len(events), error)
+            return False
+        return True
+
+    def _apply_alone(self, received: _ReceivedEvent) -> None:
+        event = received.event
         for failures in range(1, MAX_FAILURES + 1):
             try:
-                self._apply_event(event, handler)
+                self._apply_event(event, received.handler)
             except Exception as error:  # handlers raise any type; the event becomes a dead letter
                 if _is_database_failure(error):
                     raise
@@ -172,7 +229,7 @@ class EventConsumer:
                     *(self.name, event.id, event.type, failures, MAX_FAILURES, _describe(error)),
                 )
                 if failures == MAX_FAILURES:
-                    self._add_dead_letter(event.id, event.type, content, error)
+                    self._add_dead_letter(event.id, event.type, received.content, error)
                 else:
                     self._wait(self._stopping, float(2 ** (failures - 1)))
             else:
@@ -181,15 +238,16 @@ class EventConsumer:
                 return
 
     def _apply_event(self, event: Event, handler: Handler) -> None:
-        trace = parse_traceparent(event.traceparent) if event.traceparent else None
-        with attach_span_context(trace), self._database.write(event.tenant) as session:
+        with self._database.write(event.tenant) as session:
             if self._received_events.add_seen(session, self.name, event.id, self._now()):
-                handler(session, event)
+                _call_handler(session, event, handler)
+                self._before_commit(session)
 
     def _apply_letter(self, event: Event, letter: DeadLetter) -> None:
         with self._database.write(event.tenant) as session:
             if self._received_events.delete_dead_letter(session, self.name, letter.id):
                 self._handlers[event.type](session, event)
+                self._before_commit(session)
 
     def _add_dead_letter(
         self, event_id: str, event_type: str, content: bytes, error: Exception
@@ -215,6 +273,12 @@ class EventConsumer:
         if self._now() >= self._next_cleanup_at:
             self._received_events.delete_old_ids(self._now())
             self._next_cleanup_at = self._now() + _CLEANUP_INTERVAL
+
+
+def _call_handler(session: Session, event: Event, handler: Handler) -> None:
+    trace = parse_traceparent(event.traceparent) if event.traceparent else None
+    with attach_span_context(trace):
+        handler(session, event)
 
 
 def _is_database_failure(error: Exception) -> bool:

@@ -171,7 +171,8 @@ class EventRecorder:
             }
             for event in events
         ]
-        session.execute(self._insert, values)
+        # A single one is inserted without the batching of SQLAlchemy.
+        session.execute(self._insert, values if len(values) > 1 else values[0])
         notify_after_commit(session, _get_topic(channel))
 
 
@@ -195,20 +196,18 @@ class Outbox:
 
     def has_pending_events(self) -> bool:
         with self._database.read() as session:
-            return session.scalar(self._select_pending(1).with_only_columns(sa.true())) is not None
+            query = self._select_pending.with_only_columns(sa.true())
+            return session.scalar(query, {"limit": 1}) is not None
 
     def list_pending_events(self, limit: int) -> Sequence[OutboxEvent]:
         """Return up to *limit* events that were not delivered, oldest first."""
         with self._database.read() as session:
-            return [_to_event(row) for row in session.execute(self._select_pending(limit))]
+            rows = session.execute(self._select_pending, {"limit": limit})
+            return [_to_event(row) for row in rows]
 
     def mark_published(self, event_ids: Iterable[str], now: datetime) -> None:
         with self._database.write() as session:
-            session.execute(
-                sa.update(self._table)
-                .where(self._table.c.id.in_(list(event_ids)))
-                .values(published_at=now)
-            )
+            session.execute(self._mark_published, {"ids": list(event_ids), "now": now})
 
     def mark_rejected(self, event_id: str, reason: str) -> None:
         """Exclude the event from delivery because the consumer will never accept it."""
@@ -310,11 +309,19 @@ class Outbox:
             pending, rejected, oldest = session.execute(query).one()
         return OutboxState(pending, rejected, oldest)
 
-    def _select_pending(self, limit: int) -> "sa.Select[Any]":
+    # Built once: the relay runs them many times a second.
+    @cached_property
+    def _select_pending(self) -> "sa.Select[Any]":
         table = self._table
         is_pending = table.c.published_at.is_(None) & table.c.error.is_(None)
         where = self._is_in_channel() & is_pending
-        return sa.select(table).where(where).order_by(table.c.seq).limit(limit)
+        query = sa.select(table).where(where).order_by(table.c.seq)
+        return query.limit(sa.bindparam("limit", type_=sa.Integer))
+
+    @cached_property
+    def _mark_published(self) -> "sa.Update":
+        ids = self._table.c.id.in_(sa.bindparam("ids", expanding=True))
+        return sa.update(self._table).where(ids).values(published_at=sa.bindparam("now"))
 
     def _is_in_channel(self) -> "sa.ColumnElement[bool]":
         return self._table.c.channel == self.channel

@@ -79,6 +79,23 @@ class ReceivedEvents:
             return False
         return True
 
+    def add_all_seen(
+        self, session: Session, consumer: str, event_ids: Sequence[str], now: datetime
+    ) -> set[str]:
+        """Record as `add_seen` that all the events are applied. Returns ids not applied before.
+
+        Raises:
+            IntegrityError: another process has recorded one of them at the same time.
+        """
+        ids = set(event_ids)
+        table = self._seen
+        known = sa.select(table.c.id).where(table.c.consumer == consumer, table.c.id.in_(ids))
+        new = ids.difference(session.scalars(known))
+        if new:
+            rows = [{"consumer": consumer, "id": each, "seen_at": now} for each in sorted(new)]
+            session.execute(sa.insert(table), rows)
+        return new
+
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Store an event that could not be applied. It counts as seen."""
         with self._database.write() as session:

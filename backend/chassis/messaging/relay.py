@@ -62,11 +62,14 @@ class OutboxRelay:
                 stay pending.
         """
         self._delete_old_events()
-        if not self._outbox.has_pending_events():
+        # The lease is acquired only if there are events: each attempt blocks writers.
+        if not self._is_lease_valid() and not self._outbox.has_pending_events():
             return False
         if not self._hold_lease():
             return False
         events = self._outbox.list_pending_events(self._batch_size)
+        if not events:
+            return False
         try:
             self._publish_events(events)
         except EventsRejected:
@@ -82,8 +85,7 @@ class OutboxRelay:
     def _hold_lease(self) -> bool:
         """Acquire the lease, or extend it if half of its time has passed."""
         now = self._now()
-        # The second comparison holds unless the clock was set back.
-        if now < self._renew_lease_at <= now + _LEASE_RENEWAL:
+        if self._is_lease_valid():
             return True
         # The process that has the lease looks for events as often. Each attempt blocks writers.
         if now < self._retry_lease_at <= now + timedelta(seconds=_POLL_SECONDS):
@@ -94,6 +96,12 @@ class OutboxRelay:
         self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
         self._retry_lease_at = now + timedelta(seconds=_POLL_SECONDS)
         return False
+
+    def _is_lease_valid(self) -> bool:
+        """Return whether this process has the lease and need not extend it yet."""
+        now = self._now()
+        # The second comparison holds unless the clock was set back.
+        return now < self._renew_lease_at <= now + _LEASE_RENEWAL
 
     def _publish_one_by_one(self, events: Sequence[OutboxEvent]) -> None:
         """Deliver *events*, and exclude those from delivery that the consumer rejects."""

@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 # A worker on demand ends after this time without work. Work that is due sooner keeps it.
 _IDLE = timedelta(seconds=30)
 _CHECK_SECONDS = 1.0
+# Minimum time between two looks for work that the service causes. The first one after a pause is
+# at once.
+_WAKE_SECONDS = 0.1
 
 
 def main() -> None:
@@ -97,6 +100,7 @@ def _wait_until_idle(loop: "JobLoop", pipe: "WakePipe", ended: threading.Event) 
         if pipe.wait(_CHECK_SECONDS):
             loop.wake()
             idle_since = monotonic()
+            ended.wait(_WAKE_SECONDS)
         elif loop.has_work_within(_IDLE):
             idle_since = monotonic()
         elif monotonic() - idle_since >= _IDLE.total_seconds():

@@ -32,6 +32,16 @@ class Publication(NamedTuple):
     data: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewPublication:
+    """Data to append to a stream; see `Broker.publish`."""
+
+    stream: str
+    data: str
+    retention: Retention | None
+    key: str = ""
+
+
 class Replay(NamedTuple):
     """Publications after a position.
 
@@ -121,6 +131,9 @@ class Broker(Protocol):
 
         Without *retention* it is only distributed; the offset is 0.
         """
+
+    async def publish_all(self, publications: Sequence[NewPublication]) -> None:
+        """Publish in this order. If it raises, some of them may be published."""
 
     async def read(
         self, stream: str, since: Position | None, limit: int, retention: Retention

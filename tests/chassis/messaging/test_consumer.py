@@ -66,6 +66,7 @@ class Handler:
         self.errors: list[Exception] = []
 
     def __call__(self, session, event):
+        session.info["handled"] = session.info.get("handled", 0) + 1
         session.execute(sa.insert(_APPLIED).values(number=event.data["number"]))
         if self.errors:
             raise self.errors.pop()
@@ -83,15 +84,26 @@ def pauses():
 
 @pytest.fixture
 def consumer(database, messages, handler, pauses):
-    return EventConsumer(
+    """Return a consumer with `commits`, the numbers of events that it has committed together."""
+    commits, errors = [], []
+
+    def before_commit(session):
+        if errors:
+            raise errors.pop()
+        commits.append(session.info.get("handled", 0))
+
+    consumer = EventConsumer(
         "billing",
         database,
         messages,
         "billing",
         {"orders.placed": handler},
+        before_commit,
         now=lambda: NOON,
         wait=lambda _, seconds: pauses.append(seconds),
     )
+    consumer.commits, consumer.commit_errors = commits, errors
+    return consumer
 
 
 def applied(database):
@@ -123,18 +135,63 @@ def test_failing_event_is_tried_again_without_its_effects(
     database, messages, handler, consumer, pauses
 ):
     handler.errors = [ValueError("no stock")] * 4
+    messages.waiting = [event(1).encode()]
+
+    consumer.receive_once(0)
+
+    assert applied(database) == [1]
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_events_of_one_tenant_share_a_transaction(database, messages, consumer):
+    messages.waiting = [event(number).encode() for number in (1, 2, 3)]
+
+    consumer.receive_once(0)
+
+    assert applied(database) == [1, 2, 3]
+    assert consumer.commits == [3]
+
+
+def test_events_of_different_tenants_have_transactions_of_their_own(database, messages, consumer):
+    tenants = ("ten_1", "ten_1", "ten_2")
+    messages.waiting = [
+        event(number).model_copy(update={"tenant": tenant}).encode()
+        for number, tenant in enumerate(tenants)
+    ]
+
+    consumer.receive_once(0)
+
+    assert consumer.commits == [2, 1]
+
+
+def test_event_that_fails_among_others_is_applied_alone_and_the_others_once(
+    database, messages, handler, consumer, pauses
+):
+    handler.errors = [ValueError("no stock")] * 2
     messages.waiting = [event(1).encode(), event(2).encode()]
 
     consumer.receive_once(0)
 
     assert applied(database) == [1, 2]
-    assert pauses == [1.0, 2.0, 4.0, 8.0]
+    assert pauses == [1.0]
+    assert messages.acknowledged == 2
+
+
+def test_failure_before_the_commit_leaves_no_event_applied(database, messages, consumer):
+    consumer.commit_errors.append(ValueError("the broker does not respond"))
+    messages.waiting = [event(1).encode(), event(2).encode()]
+
+    consumer.receive_once(0)
+
+    assert applied(database) == [1, 2]
+    assert consumer.commits == [1, 1]
 
 
 def test_event_becomes_a_dead_letter_after_five_failures_and_later_ones_are_applied(
     database, messages, handler, consumer
 ):
-    handler.errors = [ValueError("no stock")] * 5
+    # The first time with the other one, and then five times alone.
+    handler.errors = [ValueError("no stock")] * 6
     failing = event(1)
     messages.waiting = [failing.encode(), event(2).encode()]
 

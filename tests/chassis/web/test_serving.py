@@ -96,6 +96,31 @@ def test_long_lines_and_headers_are_accepted_as_by_the_gateway(service, port):
     assert response.status == 200
 
 
+def test_one_connection_serves_requests_with_and_without_pauses(service, port):
+    request_health(port)
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.connect()
+    first = connection.sock
+    for pause in (0.0, 0.0, 0.02, 0.2, 0.0):
+        time.sleep(pause)
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        assert (response.status, bool(response.read())) == (200, True)
+    assert connection.sock is first
+    connection.close()
+
+
+def test_idle_connections_do_not_take_the_threads_of_others(service, port):
+    request_health(port)
+    connections = [HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(100)]
+    for connection in connections:
+        connection.request("GET", "/health")
+    pids = {connection.getresponse().read() for connection in connections}
+    assert pids == {request_health(port).encode()}
+    for connection in connections:
+        connection.close()
+
+
 @pytest.mark.slow
 def test_several_workers_run_below_a_master(port, tmp_path):
     with start_service(port, tmp_path, BARE_SERVICE_WORKERS="2") as process:

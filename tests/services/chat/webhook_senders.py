@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,9 @@ class IgnoredSignals:
     """Receives signals of changes that no test reads."""
 
     def publish_change(self, conversation_id: str) -> None:
+        pass
+
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
         pass
 
 

@@ -30,7 +30,7 @@ def apply(realtime):
             tenant=TENANT,
             data=data,
         )
-        consumer._apply_content(event.encode())
+        consumer.apply_messages([event.encode()])
 
     return apply_event
 

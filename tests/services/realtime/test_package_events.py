@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.orm import Session
 
 from backend.chassis.messaging.cloud_events import Event
 from backend.services.realtime.jobs.events import EventHandlers
@@ -18,9 +19,8 @@ class RecordingBroker:
     def __init__(self) -> None:
         self.published: list[tuple[str, str, dict]] = []
 
-    async def publish(self, stream, data, retention, key) -> None:
-        del retention
-        self.published.append((stream, key, json.loads(data)))
+    async def publish_all(self, publications) -> None:
+        self.published += [(each.stream, each.key, json.loads(each.data)) for each in publications]
 
     def run(self, call) -> None:
         asyncio.run(call(self))
@@ -38,7 +38,7 @@ class RecordingBroker:
 )
 def test_event_of_a_package_is_published_to_the_topics_of_its_tenant(kind, location, topics):
     broker = RecordingBroker()
-    handler = EventHandlers(None, broker).list_handlers()[kind]
+    handlers = EventHandlers(None, broker)
     event = Event(
         specversion="1.0",
         id=EVENT_ID,
@@ -51,7 +51,9 @@ def test_event_of_a_package_is_published_to_the_topics_of_its_tenant(kind, locat
         data={"package_id": "pkg_1", "location": location},
     )
 
-    handler(None, event)
+    session = Session()
+    handlers.list_handlers()[kind](session, event)
+    handlers.send_publications(session)
 
     expected = ["packages", "packages:pkg_1", *topics]
     assert [stream for stream, _, _ in broker.published] == [

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _CHANNEL = redis_key("chat", "changes")
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+# Between the ids of a message that signals several changes.
+_SEPARATOR = "\n"
 _MAX_EVENT_BYTES = 64 * 1024
 
 # Wakes the readers of a conversation in this process, with the name and data of an event or None.
@@ -39,7 +41,11 @@ class LocalSignals:
         """Do nothing: there is no other process to listen to."""
 
     def publish_change(self, conversation_id: str) -> None:
-        self._notify(conversation_id, None, {})
+        self.publish_changes([conversation_id])
+
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
+        for conversation_id in conversation_ids:
+            self._notify(conversation_id, None, {})
 
     def publish_event(
         self, tenant_id: str, conversation_id: str, name: str, data: Mapping[str, Any]
@@ -78,8 +84,12 @@ class RedisSignals:
                 self._thread.start()
 
     def publish_change(self, conversation_id: str) -> None:
-        self._notify(conversation_id, None, {})
-        self._publish(_CHANNEL, f"{self._process_id} {conversation_id}")
+        self.publish_changes([conversation_id])
+
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
+        for conversation_id in conversation_ids:
+            self._notify(conversation_id, None, {})
+        self._publish(_CHANNEL, f"{self._process_id} {_SEPARATOR.join(conversation_ids)}")
 
     def publish_event(
         self, tenant_id: str, conversation_id: str, name: str, data: Mapping[str, Any]
@@ -122,14 +132,20 @@ class RedisSignals:
     def _forward_messages(self, pubsub: PubSub) -> None:
         while True:
             message = pubsub.get_message(ignore_subscribe_messages=True, timeout=_POLL_SECONDS)
-            if message is None:
-                continue
-            sender, _, rest = str(message["data"]).partition(" ")
-            conversation_id, _, content = rest.partition(" ")
-            if sender == self._process_id:
-                continue
-            name, data = json.loads(content) if content else (None, {})
-            self._notify(conversation_id, name, data)
+            if message is not None:
+                self.receive_message(str(message["data"]))
+
+    def receive_message(self, message: str) -> None:
+        """Wake the readers for a message of the channel, unless this process has sent it."""
+        sender, _, rest = message.partition(" ")
+        conversation_id, _, content = rest.partition(" ")
+        if sender == self._process_id:
+            return
+        if content:
+            self._notify(conversation_id, *json.loads(content))
+            return
+        for changed in conversation_id.split(_SEPARATOR):
+            self._notify(changed, None, {})
 
 
 def open_change_signals(redis_url: str | None, notify: Notify) -> LocalSignals | RedisSignals:

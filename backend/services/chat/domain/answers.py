@@ -134,8 +134,16 @@ class AnswerService:
         self._metrics = metrics
         self._now = now
 
+    def has_due_answer(self) -> bool:
+        """Return whether an answer is due that no worker writes yet."""
+        with self._database.read() as session:
+            return store.has_due_conversation(session, self._now())
+
     def answer_next(self) -> bool:
         """Answer the conversation that waits for the longest time. Returns False without one."""
+        # Nearly always none is due, and a transaction that writes blocks others on SQLite.
+        if not self.has_due_answer():
+            return False
         holder, now = _new_holder(), self._now()
         with self._database.write() as session:
             conversation = store.lease_due_conversation(session, holder, now, now + LEASE_DURATION)

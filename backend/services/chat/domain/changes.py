@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -24,6 +24,9 @@ class ChangeSignals(Protocol):
 
     def publish_change(self, conversation_id: str) -> None:
         """Signal a committed change. Never raises and never blocks for long."""
+
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
+        """Signal the changes of one commit, as `publish_change`."""
 
     def publish_event(
         self, tenant_id: str, conversation_id: str, name: str, data: Mapping[str, Any]

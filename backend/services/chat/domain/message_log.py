@@ -7,7 +7,6 @@ a webhook or of a job.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Session, call_after_commit
@@ -31,6 +30,8 @@ from backend.services.chat.store.messages import DuplicateMessage
 from backend.services.chat.store.tables import Account, Conversation, Message
 
 _EVENTS: Final = EventRecorder("chat")
+# Key in `Session.info`: ids of the conversations whose changes are signalled after the commit.
+_CHANGED: Final = "changed conversations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ class MessageLog:
     ) -> None:
         """Let the readers of a conversation read a message again: one of its files has changed."""
         self._change(session, conversation, message)
-        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+        self._signal(session, conversation)
 
     def set_transcript(
         self,
@@ -490,7 +491,14 @@ class MessageLog:
             time=self._now(),
         )
         self._hook_queue.queue_event(session, conversation.tenant_id, event)
-        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+        self._signal(session, conversation)
+
+    def _signal(self, session: Session, conversation: Conversation) -> None:
+        """Signal the change after the commit, together with others of the transaction."""
+        changed: dict[str, None] = session.info.setdefault(_CHANGED, {})
+        if not changed:
+            call_after_commit(session, lambda: self._signals.publish_changes(list(changed)))
+        changed[conversation.id] = None
 
 
 def _get_recordings(content: Mapping[str, Any]) -> dict[str, Any]:

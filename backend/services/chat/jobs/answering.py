@@ -14,6 +14,9 @@ class AnsweringJob:
     def __init__(self, answers: AnswerService) -> None:
         self._answers = answers
 
+    def has_due_work(self) -> bool:
+        return self._answers.has_due_answer()
+
     def run_once(self) -> bool:
         return self._answers.answer_next()
 

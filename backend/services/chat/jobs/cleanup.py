@@ -19,6 +19,9 @@ class WebhookCleanup:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._retention = WebhookRetention(database, now)
 
+    def has_due_work(self) -> bool:
+        return False
+
     def run_once(self) -> bool:
         """Delete what has expired. Returns False: the next time is later."""
         expired = self._retention.delete_expired()

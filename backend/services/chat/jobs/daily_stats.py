@@ -24,6 +24,9 @@ class DailyStatsJob:
         self._next_check: datetime | None = None
         self._has_changes = False
 
+    def has_due_work(self) -> bool:
+        return False
+
     def run_once(self) -> bool:
         """Count what has changed. Returns False: the next time is later."""
         now = self._now()

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from backend.chassis.database.sessions import Database
-from backend.services.chat.store.delivery_claims import get_next_due_time
+from backend.services.chat.store.delivery_claims import get_next_due_time, has_due_delivery
 
 if TYPE_CHECKING:
     from backend.services.chat.domain.sending.engine import DeliveryEngine
@@ -40,6 +40,10 @@ class DeliveryJob:
         self._source = source
         self._now = now
 
+    def has_due_work(self) -> bool:
+        with self._database.read() as session:
+            return has_due_delivery(session, self._now())
+
     def run_once(self) -> bool:
         return self._source.engine.run_once()
 
@@ -57,6 +61,9 @@ class LeaseRenewalJob:
     def __init__(self, source: DeliverySource) -> None:
         self._source = source
         self._renew_at = 0.0
+
+    def has_due_work(self) -> bool:
+        return False
 
     def run_once(self) -> bool:
         if monotonic() >= self._renew_at and self._source.engine.is_busy:

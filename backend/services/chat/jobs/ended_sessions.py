@@ -23,6 +23,9 @@ class EndedSessionsJob:
         self._now = now
         self._retry_at: datetime | None = None
 
+    def has_due_work(self) -> bool:
+        return self._sessions.get_due_time() is not None
+
     def run_once(self) -> bool:
         if self._retry_at is not None and self._now() < self._retry_at:
             return False

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -26,6 +27,12 @@ class Job(Protocol):
     @property
     def threads(self) -> int:
         """Number of pieces that one worker does at the same time."""
+
+    def has_due_work(self) -> bool:
+        """Return whether its threads should run at once when the service has added work.
+
+        False for a job that need not run before its next poll.
+        """
 
     def run_once(self) -> bool:
         """Do one piece of work that is due. Returns False if there is none."""
@@ -50,25 +57,27 @@ class JobLoop:
         self._started: dict[int, float] = {}
         self._has_worked = False
         self._lock = threading.Lock()
-        self._tasks = [
-            PeriodicTask(
-                job.name,
-                poll_seconds,
-                lambda job=job: self._run_once(job),  # type: ignore[misc]
-                stops_at_exit=True,
-            )
+        self._threads = {
+            job: [
+                PeriodicTask(
+                    job.name, poll_seconds, partial(self._run_once, job), stops_at_exit=True
+                )
+                for _ in range(job.threads)
+            ]
             for job in jobs
-            for _ in range(job.threads)
-        ]
+        }
+        self._tasks = [task for tasks in self._threads.values() for task in tasks]
 
     def start(self) -> None:
         for task in self._tasks:
             task.start()
 
     def wake(self) -> None:
-        """Let all jobs look for work at once."""
-        for task in self._tasks:
-            task.wake()
+        """Let the jobs that have work do it at once."""
+        for job, tasks in self._threads.items():
+            if job.has_due_work():
+                for task in tasks:
+                    task.wake()
 
     def stop(self) -> None:
         """Finish the current pieces of work within seconds."""

@@ -20,6 +20,9 @@ class MediaDownloadJob:
         self._now = now
         self._next_sweep: datetime | None = None
 
+    def has_due_work(self) -> bool:
+        return self._downloads.has_due_file()
+
     def run_once(self) -> bool:
         now = self._now()
         if self._next_sweep is None or now >= self._next_sweep:

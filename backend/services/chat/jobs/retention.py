@@ -22,6 +22,9 @@ class RetentionJob:
         self._next_check: datetime | None = None
         self._next_run: datetime | None = None
 
+    def has_due_work(self) -> bool:
+        return False
+
     def run_once(self) -> bool:
         now = self._now()
         if self._next_run is not None and now < self._next_run:

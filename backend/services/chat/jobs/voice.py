@@ -14,6 +14,9 @@ class VoiceJob:
     def __init__(self, jobs: VoiceJobs) -> None:
         self._jobs = jobs
 
+    def has_due_work(self) -> bool:
+        return self._jobs.has_due_job()
+
     def run_once(self) -> bool:
         return self._jobs.run_next()
 

@@ -46,6 +46,14 @@ def find_stored_attachment(session: Session, attachment_id: str) -> Attachment |
     )
 
 
+def has_due_attachment(session: Session, now: datetime) -> bool:
+    """Return whether the time of a download has come. Another worker can have leased it."""
+    query = select(Attachment.id).where(
+        Attachment.state == "pending", Attachment.next_attempt_at <= now
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def lease_pending_attachment(
     session: Session, holder: str, now: datetime, until: datetime
 ) -> tuple[Attachment, Account] | None:

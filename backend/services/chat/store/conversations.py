@@ -14,6 +14,7 @@ from sqlalchemy import (
     Dialect,
     Insert,
     Table,
+    and_,
     bindparam,
     delete,
     func,
@@ -228,14 +229,19 @@ def delete_conversation(session: Session, conversation_id: str) -> None:
 # Work of the answering job
 
 
+def has_due_conversation(session: Session, now: datetime) -> bool:
+    """Return whether `lease_due_conversation` would find one."""
+    query = select(Conversation.id).where(_is_answer_due(now)).limit(1)
+    return session.scalar(query) is not None
+
+
 def lease_due_conversation(
     session: Session, holder: str, now: datetime, until: datetime
 ) -> Conversation | None:
     """Lease the conversation whose answer is due for the longest time, or return None."""
-    free = or_(Conversation.lease_until.is_(None), Conversation.lease_until < now)
     candidate = (
         select(Conversation.id)
-        .where(Conversation.answer_due_at <= now, free)
+        .where(_is_answer_due(now))
         .order_by(Conversation.answer_due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -250,6 +256,11 @@ def lease_due_conversation(
         .where(Conversation.id == conversation_id)
         .execution_options(populate_existing=True)
     ).one()
+
+
+def _is_answer_due(now: datetime) -> ColumnElement[bool]:
+    is_free = or_(Conversation.lease_until.is_(None), Conversation.lease_until < now)
+    return and_(Conversation.answer_due_at <= now, is_free)
 
 
 def lease_conversation(

@@ -24,6 +24,14 @@ from backend.services.chat.store.tables import (
 _Earlier = aliased(Delivery)
 
 
+def has_due_delivery(session: Session, now: datetime) -> bool:
+    """Return whether the time of a delivery has come. Something else can still postpone it."""
+    query = select(Delivery.id).where(
+        Delivery.state.in_(("queued", "unknown")), Delivery.next_attempt_at <= now
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def claim_delivery(
     session: Session,
     holder: str,

@@ -27,13 +27,17 @@ _FIND_OF_CONTACT: Final = (
     .order_by(Conversation.updated_at.desc())
     .limit(1)
 )
-_FIND_CONTACT: Final = (
+_LIST_CONTACTS: Final = (
     select(Identity.id, Contact)
     .join(Contact, Contact.id == Identity.contact_id)
-    .where(
-        Identity.account_id == bindparam("account"),
-        tuple_(Identity.scheme, Identity.value).in_(bindparam("ids", expanding=True)),
-    )
+    .where(Identity.account_id == bindparam("account"))
+)
+_FIND_CONTACTS: Final = _LIST_CONTACTS.where(
+    tuple_(Identity.scheme, Identity.value).in_(bindparam("ids", expanding=True))
+)
+# Most senders have one id. A list makes SQLAlchemy build the statement again.
+_FIND_CONTACT: Final = _LIST_CONTACTS.where(
+    Identity.scheme == bindparam("scheme"), Identity.value == bindparam("value")
 )
 
 
@@ -135,7 +139,11 @@ def find_contact_with_ids(
     session: Session, account_id: str, ids: Sequence[tuple[str, str]]
 ) -> Contact | None:
     """Return the contact that has all *ids*, as (scheme, value), or None."""
-    rows = session.execute(_FIND_CONTACT, {"account": account_id, "ids": list(ids)}).all()
+    if len(ids) == 1:
+        parameters = {"account": account_id, "scheme": ids[0][0], "value": ids[0][1]}
+        rows = session.execute(_FIND_CONTACT, parameters).all()
+    else:
+        rows = session.execute(_FIND_CONTACTS, {"account": account_id, "ids": list(ids)}).all()
     contacts = {contact.id: contact for _, contact in rows}
     if len(rows) != len(ids) or len(contacts) != 1:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, delete, func, select
+from sqlalchemy import Table, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from backend.chassis.data_encryption.columns import seal_row
@@ -326,11 +326,14 @@ def list_answer_details(
 
 
 def has_pending_attachments(session: Session, message_ids: Sequence[str], since: datetime) -> bool:
-    """Return whether a file of one of the messages, added after *since*, is still downloaded."""
+    """Return whether a file of one of the messages is still downloaded.
+
+    Files that were added before *since* count only if no worker has tried to download them yet.
+    """
     query = select(Attachment.id).where(
         Attachment.message_id.in_(message_ids),
         Attachment.state == "pending",
-        Attachment.created_at > since,
+        or_(Attachment.created_at > since, Attachment.attempts == 0),
     )
     return session.scalar(query.limit(1)) is not None
 

@@ -22,6 +22,12 @@ def add_job(session: Session, job: VoiceJob) -> None:
     session.flush()
 
 
+def has_due_job(session: Session, now: datetime) -> bool:
+    """Return whether `claim_job` would find one."""
+    query = select(VoiceJob.id).where(VoiceJob.state.in_(_OPEN), VoiceJob.next_attempt_at <= now)
+    return session.scalar(query.limit(1)) is not None
+
+
 def claim_job(session: Session, holder: str, now: datetime, until: datetime) -> VoiceJob | None:
     """Lease the job that has been due for the longest time until *until*, or return None."""
     job = session.scalar(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from backend.chassis.messaging.topics import Retention
 from backend.services.realtime.model import (
     MessageCallback,
+    NewPublication,
     Position,
     PresenceEntry,
     Publication,
@@ -79,6 +80,10 @@ class MemoryBroker:
                 stored.entries.popleft()
         self._distribute(stream, stored.position.epoch, publication)
         return stored.position
+
+    async def publish_all(self, publications: Sequence[NewPublication]) -> None:
+        for each in publications:
+            await self.publish(each.stream, each.data, each.retention, each.key)
 
     async def read(
         self, stream: str, since: Position | None, limit: int, retention: Retention

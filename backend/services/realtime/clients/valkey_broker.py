@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -36,6 +36,7 @@ from backend.security.revocation import CHANNEL as REVOCATION_CHANNEL
 from backend.services.realtime.model import (
     BrokerUnavailable,
     MessageCallback,
+    NewPublication,
     Position,
     PresenceEntry,
     Publication,
@@ -48,6 +49,8 @@ _MAX_RECONNECT_SECONDS: Final = 2.0
 # A frozen server keeps the connection open: after this silence it must answer a PING.
 _SILENCE_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 16
+# Of publications that are sent at once.
+_MAX_BATCH_CHARACTERS: Final = 1024 * 1024
 _ALL: Final = Position("*", 0)
 _log = logging.getLogger(__name__)
 
@@ -141,6 +144,27 @@ class ValkeyBroker:
             PUBLISH_SCRIPT, PUBLISH_SHA, publish_arguments(stream, data, retention, key)
         )
         return Position(epoch, int(offset))
+
+    async def publish_all(self, publications: Sequence[NewPublication]) -> None:
+        for batch in _split_batches(publications):
+            await self._publish_batch(batch)
+
+    async def _publish_batch(self, batch: Sequence[NewPublication]) -> None:
+        async def run(redis: Redis) -> None:
+            replies = await _send_batch(redis, batch, is_loaded=True)
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                # The server has lost the script, and has executed none of these commands.
+                missing = [
+                    each
+                    for each, reply in zip(batch, replies, strict=True)
+                    if isinstance(reply, NoScriptError)
+                ]
+                replies = await _send_batch(redis, missing, is_loaded=False)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+
+        await self._call(run)
 
     async def read(
         self, stream: str, since: Position | None, limit: int, retention: Retention
@@ -366,6 +390,37 @@ class ValkeyBroker:
                 return await redis.eval(script, PUBLISH_KEYS, *values)
 
         return await self._call(run)
+
+
+def _split_batches(publications: Sequence[NewPublication]) -> Iterator[list[NewPublication]]:
+    batch: list[NewPublication] = []
+    size = 0
+    for each in publications:
+        if batch and size + len(each.data) > _MAX_BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.data)
+    if batch:
+        yield batch
+
+
+async def _send_batch(
+    redis: Redis, batch: Sequence[NewPublication], *, is_loaded: bool
+) -> list[Any]:
+    """Send the commands of *batch* at once. Returns their replies, which can be exceptions."""
+    pipeline = redis.pipeline(transaction=False)
+    for each in batch:
+        if each.retention is None:
+            pipeline.publish(stream_channel(each.stream), f"- 0 {each.data}")
+            continue
+        values = map(str, publish_arguments(each.stream, each.data, each.retention, each.key))
+        if is_loaded:
+            pipeline.evalsha(PUBLISH_SHA, PUBLISH_KEYS, *values)
+        else:
+            pipeline.eval(PUBLISH_SCRIPT, PUBLISH_KEYS, *values)
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return replies
 
 
 def _ticket_key(ticket: str) -> str:

@@ -8,6 +8,7 @@ from backend.services.realtime.domain.topics import Scope, Topic, build_stream_n
 from backend.services.realtime.model import (
     MAX_PUBLICATION_BYTES,
     Broker,
+    NewPublication,
     Position,
     Publication,
 )
@@ -55,13 +56,21 @@ async def publish(
         TooLarge: *data* is too large.
         BrokerUnavailable: the broker does not respond.
     """
+    new = build_publication(tenant_id, name, data, user_id=user_id, key=key, history=history)
+    return await broker.publish(new.stream, new.data, new.retention, new.key)
+
+
+def build_publication(
+    tenant_id: str, name: str, data: str, *, user_id: str = "", key: str = "", history: bool = True
+) -> NewPublication:
+    """Return the publication of *data* to the topic *name*; see `publish`."""
     kind = find_kind(name)
     if kind.scope is Scope.USER and not user_id:
         raise OwnerRequired
     if len(data.encode()) > MAX_PUBLICATION_BYTES:
         raise TooLarge
     stream = build_stream_name(kind, name, tenant_id, user_id)
-    return await broker.publish(stream, data, kind.retention if history else None, key)
+    return NewPublication(stream, data, kind.retention if history else None, key)
 
 
 async def read_history(

@@ -1,7 +1,7 @@
 """Handlers of domain events: notifications of users, and topics of agent runs and packages."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,8 +12,11 @@ from backend.chassis.messaging.cloud_events import Event
 from backend.chassis.messaging.consumer import EventConsumer, Handler
 from backend.services.realtime.domain.loop_calls import LoopCalls
 from backend.services.realtime.domain.notifications import NewNotification, NotificationService
-from backend.services.realtime.domain.publications import format_event, publish
+from backend.services.realtime.domain.publications import build_publication, format_event
+from backend.services.realtime.model import NewPublication
 
+# Key in `Session.info`: publications that are sent before the commit.
+_PUBLICATIONS: Final = "publications"
 _RUNS_TOPIC = "agents"
 _PACKAGES_TOPIC = "packages"
 _MAP_TOPIC = "map"
@@ -141,14 +144,10 @@ class EventHandlers:
         content = {"run_id": run.run_id, "session_id": run.conversation_id, "status": run.status}
         data = format_event(event.type, content, event.id)
         tenant = event.tenant or ""
-        # A failure is raised: the event is then applied again.
-        self._calls.run(
-            lambda broker: publish(broker, tenant, _RUNS_TOPIC, data, user_id=run.user_id)
-        )
+        _add_publication(session, build_publication(tenant, _RUNS_TOPIC, data, user_id=run.user_id))
 
     def _handle_package(self, session: Session, event: Event) -> None:
         """Publish to the topics of all packages and of this one, the map and the dashboard."""
-        del session
         package = _PackageEvent.model_validate(event.data)
         data = format_event(event.type, event.data, event.id)
         topics = [_PACKAGES_TOPIC, f"{_PACKAGES_TOPIC}:{package.package_id}"]
@@ -160,28 +159,32 @@ class EventHandlers:
         if event.type in _DASHBOARD_EVENTS:
             topics.append(_DASHBOARD_TOPIC)
         for topic in topics:
-            self._publish(event.tenant or "", topic, data, package.package_id)
+            new = build_publication(event.tenant or "", topic, data, key=package.package_id)
+            _add_publication(session, new)
 
     def _handle_chat(self, session: Session, event: Event) -> None:
         """Publish a change of a conversation to its topic, and some changes to the inbox."""
-        del session
         conversation_id = _ChatEvent.model_validate(event.data).conversation_id
         data = format_event(event.type, event.data, event.id)
         topics = [f"chat:conversation:{conversation_id}"]
         if event.type in _INBOX_EVENTS:
             topics.append(_INBOX_TOPIC)
         for topic in topics:
-            self._publish(event.tenant or "", topic, data)
+            _add_publication(session, build_publication(event.tenant or "", topic, data))
 
     def _handle_account(self, session: Session, event: Event) -> None:
         """Publish to the inbox, which shows whether the account of a conversation can send."""
-        del session
         data = format_event(event.type, event.data, event.id)
-        self._publish(event.tenant or "", _INBOX_TOPIC, data)
+        _add_publication(session, build_publication(event.tenant or "", _INBOX_TOPIC, data))
 
-    def _publish(self, tenant_id: str, topic: str, data: str, key: str = "") -> None:
-        # A failure is raised: the event is then applied again.
-        self._calls.run(lambda broker: publish(broker, tenant_id, topic, data, key=key))
+    def send_publications(self, session: Session) -> None:
+        """Send the publications of the events that were applied in the transaction of *session*.
+
+        A failure is raised: the events are then applied again.
+        """
+        publications = session.info.get(_PUBLICATIONS)
+        if publications:
+            self._calls.run(lambda broker: broker.publish_all(publications))
 
     def _notify(
         self, session: Session, event: Event, user_id: str, kind: Kind, title: str, link: str
@@ -190,6 +193,10 @@ class EventHandlers:
             session,
             NewNotification(event.id, event.tenant or "", user_id, kind, title, link, event.time),
         )
+
+
+def _add_publication(session: Session, publication: NewPublication) -> None:
+    session.info.setdefault(_PUBLICATIONS, []).append(publication)
 
 
 def create_consumer(
@@ -201,4 +208,11 @@ def create_consumer(
         events_url: the broker of domain events, or None if there is none outside of this process.
     """
     broker = open_broker(events_url) or LocalBroker()
-    return EventConsumer("realtime", database, broker, "realtime", handlers.list_handlers())
+    return EventConsumer(
+        "realtime",
+        database,
+        broker,
+        "realtime",
+        handlers.list_handlers(),
+        before_commit=handlers.send_publications,
+    )

@@ -21,9 +21,15 @@ class FakeJob:
     def __init__(self):
         self.due = None
         self.pieces = 0
+        self.is_due = False
+        self.runs = 0
         self.run = lambda: time.sleep(0.01)
 
+    def has_due_work(self):
+        return self.is_due
+
     def run_once(self):
+        self.runs += 1
         self.run()
         if self.pieces:
             self.pieces -= 1
@@ -45,6 +51,21 @@ def loop(job):
     loop = JobLoop([job], poll_seconds=0.001)
     loop.start()
     yield loop
+    loop.stop()
+
+
+def test_only_jobs_with_work_run_when_the_loop_is_woken():
+    busy, idle = FakeJob(), FakeJob()
+    busy.is_due = True
+    loop = JobLoop([busy, idle], poll_seconds=60)
+    loop.start()
+    wait_until(lambda: busy.runs == idle.runs == FakeJob.threads)
+    time.sleep(0.05)  # the runs at the start end
+
+    loop.wake()
+
+    wait_until(lambda: busy.runs == 2 * FakeJob.threads)
+    assert idle.runs == FakeJob.threads
     loop.stop()
 
 

@@ -48,6 +48,9 @@ class NoSignals:
     def publish_change(self, conversation_id: str) -> None:
         """Ignore the signal."""
 
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
+        """Ignore the signals."""
+
 
 class Harness:
     """Accounts at *simulators*, and engines as the workers of several processes."""

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from backend.chassis.database.sessions import open_database
@@ -20,6 +21,9 @@ _THREADS = 4
 class NoSignals:
     def publish_change(self, conversation_id: str) -> None:
         """Ignore the signal."""
+
+    def publish_changes(self, conversation_ids: Sequence[str]) -> None:
+        """Ignore the signals."""
 
 
 def main(url: str, hosts: str) -> None:

@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/audio
 
 import json
 import re
+import threading
 from collections import deque
 
 from tests.services.agent.fakes import FakeRequestHandler
@@ -19,7 +20,7 @@ class FakeServers:
     """Answers as Telegram below `/botTOKEN` and as the speech server below `/v1`.
 
     `failures` are statuses of the next responses of the speech server, `failure_message` is their
-    message.
+    message. The first transcription waits for `release`.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,8 @@ class FakeServers:
         self.failures: deque[int] = deque()
         self.failure_message = "The engine is overloaded."
         self.transcriptions: list[dict[str, bytes]] = []
+        self.release = threading.Event()
+        self.release.set()
         self.speeches: list[dict[str, object]] = []
         self.sent: list[tuple[str, dict[str, bytes] | dict[str, object]]] = []
 
@@ -55,6 +58,8 @@ class FakeServers:
             return
         if path == "/v1/audio/transcriptions":
             self.transcriptions.append(parse_form(body))
+            if len(self.transcriptions) == 1:
+                self.release.wait(120)
         else:
             self.speeches.append(json.loads(body))
         if self.failures:

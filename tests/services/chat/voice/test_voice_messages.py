@@ -6,16 +6,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from backend.ai.speech import embedded
 from backend.ai.speech.engines import SpeechFailed
+from backend.ai.speech.model_files import are_packages_installed
+from backend.ai.speech.settings import SpeechSettings
 from backend.chassis.data_encryption.settings import EncryptionSettings
 from backend.services.chat.domain.voice import jobs as voice_jobs
 from backend.services.chat.domain.voice.spoken_text import to_spoken_text
-from backend.services.chat.store.tables import Conversation, Message, VoiceJob
+from backend.services.chat.store.tables import Attachment, Conversation, Message, VoiceJob
 from tests.databases import on_postgresql
 from tests.services.chat.test_encryption import list_files_with
 from tests.services.chat.voice.fakes import RECORDING, SPEECH
 
 SECRET = "secret-of-the-webhook"
+
+needs_extra = pytest.mark.skipif(
+    not are_packages_installed(), reason="the extra voice is not installed"
+)
 
 
 @pytest.fixture
@@ -165,6 +172,21 @@ def test_answer_waits_for_the_transcript(client, colleague, agent, send, run):
     assert len(agent.runs) == 1
 
 
+def test_answer_waits_for_a_recording_that_arrived_while_no_worker_ran(
+    components, agent, send, run
+):
+    send()
+    earlier = datetime.now(UTC) - timedelta(minutes=5)
+    with components.database.across_tenants().write() as session:
+        session.execute(update(Attachment).values(created_at=earlier))
+    run("answers")
+    assert agent.queries == []
+    run()
+    run()
+
+    assert [query["user_request"] for query in agent.queries] == ["Where is my parcel?"]
+
+
 def test_spoken_answer_is_not_sent_to_the_agent_as_history(agent, send, run):
     send()
     run()
@@ -198,6 +220,30 @@ def test_recording_that_cannot_be_read_is_left_to_a_colleague_in_the_contacts_la
     author, text = read_texts(conversation)[-1]
     assert author == "agent"
     assert text.startswith("Ich konnte Ihre Sprachnachricht nicht verstehen.")
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    "recording", [b"\0\0\0\x20ftypM4A " + bytes(1000), b"#!AMR\n" + bytes(1000)]
+)
+def test_recording_that_the_embedded_engine_cannot_decode_names_the_setting(
+    client, colleague, agent, components, monkeypatch, servers, send, run, recording
+):
+    # Without a model: the recording is decoded before the model is loaded.
+    monkeypatch.setattr(embedded, "is_downloaded", lambda _data_dir: True)
+    engine = embedded.EmbeddedTranscriber(SpeechSettings(recognition="embedded"))
+    monkeypatch.setattr(components.transcriber, "transcribe", engine.transcribe)
+    servers.recording = recording
+    send()
+    run()
+
+    conversation = read_conversation(client, colleague)
+    assert conversation["mode"] == "human"
+    transcription = conversation["messages"][0]["attachments"][0]["transcription"]
+    assert transcription["state"] == "failed"
+    assert transcription["error"]["code"] == "unsupported_recording"
+    assert "Set VOICE_STT to a server that can." in transcription["error"]["detail"]
+    assert agent.runs == []
 
 
 def test_recording_without_speech_is_left_to_a_colleague(client, colleague, servers, send, run):

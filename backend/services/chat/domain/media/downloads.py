@@ -84,6 +84,11 @@ class AttachmentDownloads:
         self._log = log
         self._now = now
 
+    def has_due_file(self) -> bool:
+        """Return whether the time of a download has come."""
+        with self._every_tenant.read() as session:
+            return store.has_due_attachment(session, self._now())
+
     def download_next(self) -> bool:
         """Download one file that is due. Returns False if there is none."""
         work = self._claim()
@@ -142,6 +147,9 @@ class AttachmentDownloads:
         return count
 
     def _claim(self) -> _Work | None:
+        # Nearly always none is due, and a transaction that writes blocks others on SQLite.
+        if not self.has_due_file():
+            return None
         now, holder = self._now(), uuid4().hex
         with self._every_tenant.write() as session:
             found = store.lease_pending_attachment(session, holder, now, now + _LEASE)

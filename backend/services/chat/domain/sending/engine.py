@@ -102,6 +102,10 @@ class DeliveryEngine:
 
     def _run_once(self, *, with_hooks: bool) -> bool:
         now = self._now()
+        # Nearly always none is due, and a transaction that writes blocks others on SQLite.
+        with self._database.read() as session:
+            if not store.has_due_delivery(session, now):
+                return False
         with self._database.write() as session:
             delivery = store.claim_delivery(
                 session, self.holder, now, now + self._lease, with_hooks=with_hooks

@@ -99,6 +99,11 @@ class VoiceJobs:
         self._timeout_seconds = _START_SECONDS + _SECONDS_PER_SECOND * max_seconds
         self._now = now
 
+    def has_due_job(self) -> bool:
+        """Return whether the time of a job has come."""
+        with self._database.read() as session:
+            return store.has_due_job(session, self._now())
+
     def run_next(self) -> bool:
         """Run one job that is due. Returns False if there is none."""
         work = self._claim()
@@ -131,6 +136,9 @@ class VoiceJobs:
             return store.get_next_due_time(session)
 
     def _claim(self) -> _Work | None:
+        # Nearly always none is due, and a transaction that writes blocks others on SQLite.
+        if not self.has_due_job():
+            return None
         now, holder = self._now(), uuid4().hex
         with self._database.write() as session:
             job = store.claim_job(session, holder, now, now + _LEASE)

@@ -120,6 +120,6 @@ def _to_error(error: SpeechFailed) -> ServiceError:
         return SpeechUnavailable(error.detail)
     if error.code == "audio_too_long":
         return RecordingTooLong(error.detail)
-    if error.code in {"not_audio", "too_complex", "recognition_failed"}:
+    if error.code in {"not_audio", "unsupported_recording", "too_complex", "recognition_failed"}:
         return RecordingUnreadable(error.detail)
     return SpeechEngineFailed(error.detail)

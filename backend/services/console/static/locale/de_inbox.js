@@ -79,6 +79,7 @@ export default {
   transcription_running: "Die Aufnahme wird transkribiert …",
   transcription_failed: "Die Aufnahme wurde nicht transkribiert.",
   transcription_not_audio: "Die Datei ist keine lesbare Audiodatei, oder sie ist beschädigt.",
+  transcription_unsupported_recording: "Die Spracherkennung dieses Servers kann dieses Format nicht dekodieren (MP4, M4A oder AMR). VOICE_STT kann einen Server nennen, der es kann.",
   transcription_audio_too_long: "Sie ist länger als die Grenze dieses Servers.",
   transcription_no_speech: "Sie enthält keine erkannte Sprache.",
   transcription_engine_unavailable: "Die Spracherkennung hat nicht geantwortet.",

@@ -79,6 +79,7 @@ export default {
   transcription_running: "The recording is being transcribed …",
   transcription_failed: "The recording was not transcribed.",
   transcription_not_audio: "The file is no audio that can be read, or it is damaged.",
+  transcription_unsupported_recording: "The speech recognition of this server cannot decode this format (MP4, M4A or AMR). VOICE_STT can name a server that can.",
   transcription_audio_too_long: "It is longer than the limit of this server.",
   transcription_no_speech: "It contains no speech that was recognised.",
   transcription_engine_unavailable: "The engine of speech recognition did not respond.",
