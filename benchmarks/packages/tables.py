@@ -70,17 +70,13 @@ def measure(count: int, database_url: str | None, folder: Path | None) -> None:
 
 
 class _CpuClock:
-    """CPU time of this process and of the PostgreSQL server of *database* on this host."""
+    """CPU time of this process, and of the PostgreSQL server for its connection on this host."""
 
     def __init__(self, database: Database) -> None:
         self._pids: list[int] = []
         if database.engine.dialect.name == "postgresql":
-            query = (
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                "AND backend_type = 'client backend'"
-            )
             with database.read() as session:
-                self._pids = list(session.scalars(text(query)))
+                self._pids = list(session.scalars(text("SELECT pg_backend_pid()")))
 
     def read(self) -> float:
         """Return the CPU time in seconds."""
