@@ -50,7 +50,7 @@ def load_rows(database: Database, count: int) -> None:
     with database.as_owner() as connection:
         started = time.monotonic()
         is_sqlite = connection.dialect.name == "sqlite"
-        indexes = _drop_indexes(connection) if is_sqlite else []
+        indexes = (_drop_sqlite_indexes if is_sqlite else _drop_indexes)(connection)
         rows = iterate_packages(count)
         while batch := list(islice(rows, _BATCH)):
             (_insert_sqlite if is_sqlite else _copy)(connection, batch)
@@ -64,6 +64,7 @@ def load_rows(database: Database, count: int) -> None:
         print(f"events: {time.monotonic() - started:.0f} s", flush=True)
         for statement in indexes:
             connection.exec_driver_sql(statement)
+        print(f"indexes: {time.monotonic() - started:.0f} s", flush=True)
         if is_sqlite:
             rebuild = "INSERT INTO package_words(package_words) VALUES ('rebuild')"
             connection.exec_driver_sql(rebuild)
@@ -140,6 +141,19 @@ def _choose_status(source: random.Random, age: float) -> str:
 
 
 def _drop_indexes(connection: Connection) -> list[str]:
+    """Drop the indexes that belong to no constraint; return the statements that create them."""
+    query = (
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() "
+        "AND tablename IN ('packages', 'tracking_events', 'package_tags') "
+        "AND indexname LIKE 'ix\\_%'"
+    )
+    found = connection.execute(text(query)).all()
+    for name, _ in found:
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    return [statement for _, statement in found]
+
+
+def _drop_sqlite_indexes(connection: Connection) -> list[str]:
     """Drop the indexes and triggers of the tables, and return the statements that create them."""
     query = (
         "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type IN "

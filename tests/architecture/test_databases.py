@@ -26,6 +26,7 @@ ON n.oid = p.pronamespace WHERE n.nspname = :schema AND p.prosecdef
 # Functions that run as the owner and return nothing of other tenants, with tests of their own.
 _REVIEWED_FUNCTIONS = {
     "chat.chat_find_messages",  # ADR 83, tests/services/chat/test_search_function.py
+    "packages.packages_find_rows",  # ADR 87, tests/services/packages/test_search_function.py
 }
 _OWNED_BY_APP_ROLE_SQL = r"""
 SELECT count(*) FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE rolname LIKE '%\_app'

@@ -1,6 +1,7 @@
 """PostgreSQL with passwords, TLS, Unix sockets, few privileges, and lost connections."""
 
 import re
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
@@ -160,6 +161,27 @@ def test_connect_timeout_does_not_limit_queries(url):
         assert session.scalar(query) == "answered"
     with database.as_owner() as connection:
         assert connection.scalar(query) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2030-01-31 12:00:00+00", datetime(2030, 1, 31, 12, tzinfo=UTC)),
+        ("2030-01-31 12:00:00.5+05:30", datetime(2030, 1, 31, 6, 30, 0, 500_000, UTC)),
+        ("2030-01-31 12:00:00.123456-03", datetime(2030, 1, 31, 15, 0, 0, 123_456, UTC)),
+        ("1880-01-31 12:00:00+00:19:32", datetime(1880, 1, 31, 11, 40, 28, tzinfo=UTC)),
+        ("infinity", "infinity"),
+        ("20000-01-31 12:00:00+00", "20000-01-31 13:00:00+01"),
+    ],
+)
+def test_times_are_read_in_any_time_zone(url, text, value):
+    database = open_database(url, "auth")
+    database.migrate("auth")
+
+    with database.read() as session:
+        session.execute(sa.text("SET LOCAL TimeZone = 'Europe/Amsterdam'"))
+        query = sa.text("SELECT CAST(CAST(:text AS text) AS timestamptz)")
+        assert session.scalar(query, {"text": text}) == value
 
 
 def test_connections_parameter_limits_the_pool(url):

@@ -3,10 +3,14 @@
 from datetime import datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.web.app_factory import get_component
+from backend.services.packages.domain.prediction.arrivals import SampleCache, predict_eta
+from backend.services.packages.store.events import list_events
+from backend.services.packages.store.packages import get_package, to_package
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import NOW, event
 
@@ -204,6 +208,54 @@ def test_new_statistics_give_open_packages_an_eta(app: Flask, api, request):
     known = api.get(f"/packages/{package['id']}").json
     assert known["eta"]["basis"]["samples"] == 40
     assert known["version"] == package["version"] + 1
+
+
+@pytest.mark.usefixtures("history")
+def test_forecasts_use_new_statistics_at_once(app: Flask, api):
+    assert create_open(api)["eta"]["basis"]["samples"] == 40
+    start = NOW - timedelta(days=20)
+    delivered = api.create(
+        "HIST000040", carrier="ups", promised_at=iso(start + timedelta(hours=72)), **LANE
+    )
+    api.add_events(delivered, *build_events(start))
+    get_component(app, PackageComponents).statistics.recompute("ten_home")
+
+    package = api.create(
+        "OPEN000002", carrier="ups", promised_at=iso(NOW + timedelta(hours=62)), **LANE
+    )
+    added = api.add_events(package, *build_events(NOW - timedelta(hours=10), (0, 5)))
+
+    assert added["package"]["eta"]["basis"]["samples"] == 41
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("max_samples", [2, 4000])
+def test_forecast_is_the_same_from_kept_samples_and_from_the_database(app, api, max_samples):
+    package_id = create_open(api)["id"]
+    database = get_component(app, PackageComponents).database
+    cache = SampleCache(max_samples)
+    with database.read("ten_home") as session:
+        row = get_package(session, "ten_home", package_id)
+        package, events = to_package(row), list_events(session, package_id)
+        arrivals = [predict_eta(session, cache, package, events, NOW) for _ in range(3)]
+
+    assert arrivals[0] is not None
+    assert arrivals == [arrivals[0]] * 3
+
+
+@pytest.mark.usefixtures("history")
+def test_samples_are_read_once_for_events_at_the_same_step(app, api):
+    package = create_open(api)
+    database = get_component(app, PackageComponents).database
+    statements = []
+    sa.event.listen(
+        database.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+
+    api.add_events(package, event("note", iso(NOW - timedelta(hours=1))))
+
+    assert [text for text in statements if "UPDATE packages" in text]
+    assert not [text for text in statements if "lane_statistics" in text]
 
 
 @pytest.mark.parametrize(("wait", "status"), [("0", 200), ("5", 200), ("-1", 422), ("x", 422)])

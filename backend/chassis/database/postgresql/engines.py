@@ -1,6 +1,9 @@
 """SQLAlchemy engines for PostgreSQL: connection pool, timeouts, role and liveness checks."""
 
 import ssl
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Dialect, Engine, NullPool, create_engine, event
@@ -19,6 +22,8 @@ _CONNECT_TIMEOUT_SECONDS = 5
 # means that the connection is dead.
 _SOCKET_TIMEOUT_SECONDS = _STATEMENT_TIMEOUT_SECONDS + 10
 _POOL_TIMEOUT_SECONDS = 5
+# Number of the type `timestamp with time zone` in the protocol (pg_type.oid).
+_TIMESTAMPTZ = 1184
 
 
 def _create_unverified_tls() -> ssl.SSLContext:
@@ -116,10 +121,25 @@ def _configure_connections(engine: Engine, socket_timeout_seconds: float | None)
                 raise
         return dialect.connect(*args, **arguments | {"ssl_context": False})
 
-    def set_socket_timeout(connection: Any, _record: object) -> None:
+    def prepare(connection: Any, _record: object) -> None:
         # The driver uses its connect timeout for every later read too.
         connection._usock.settimeout(socket_timeout_seconds)
+        driver_function = connection.pg_types[_TIMESTAMPTZ]
+        connection.register_in_adapter(_TIMESTAMPTZ, partial(_read_time, driver_function))
 
     event.listen(engine, "do_connect", connect)
-    event.listen(engine, "connect", set_socket_timeout)
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "handle_error", mark_disconnect)
+
+
+def _read_time(driver_function: Callable[[str], object], text: str) -> object:
+    """Return the value of a `timestamp with time zone`.
+
+    Args:
+        driver_function: reads the times that Python does not have, such as `infinity`. It takes ten
+            times as long for the others.
+    """
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return driver_function(text)

@@ -104,6 +104,8 @@ def import_modules(names: Sequence[str]) -> None:
 def _initialize_packages() -> None:
     """Initialize packages once, so that services share the memory that this needs."""
     # The supervisor imports this module too, also before any package is installed.
+    from sqlalchemy.orm import configure_mappers
+
     from backend.chassis.observability.logs import set_log_levels
     from backend.chassis.settings import Env, SettingsError
     from backend.security.key_derivation import derive_key
@@ -113,6 +115,10 @@ def _initialize_packages() -> None:
         set_log_levels(Env(os.environ).log_level)
     # OpenSSL loads its algorithms.
     derive_key("", "initialization")
+    # The classes of tables refer to each other. The first query of a service would resolve this.
+    # A service reports an error itself.
+    with suppress(Exception):
+        configure_mappers()
 
 
 def _fill_free_memory() -> None:

@@ -395,7 +395,10 @@ def _predict_arrival(subject: _Subject) -> _Result:
     text = [_describe_status(subject)]
     if not subject.is_open:
         return _Result((), {"eta": None}, text)
-    predicted = history.predict(subject.tables, subject.package, subject.milestones, subject.now)
+    forecasts = history.to_forecast_tables(subject.tables)
+    predicted = history.predict(
+        lambda _: forecasts, subject.package, subject.milestones, subject.now
+    )
     if predicted is None:
         finding = describe_insufficient(subject.last_ids, create_statement("no_forecast"))
         return _Result((finding,), {"eta": None}, [*text, _to_sentence(finding)])

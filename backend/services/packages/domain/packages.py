@@ -15,7 +15,7 @@ from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.event_input import EventContext, EventInput, build_event
 from backend.services.packages.domain.event_times import InvalidTime
-from backend.services.packages.domain.prediction.arrivals import predict_eta
+from backend.services.packages.domain.prediction.arrivals import SampleCache, predict_eta
 from backend.services.packages.domain.search_words import index_words
 from backend.services.packages.domain.status import compute_state, get_content, select_content
 from backend.services.packages.domain.tracking_numbers import identify, load_carriers, normalize
@@ -144,6 +144,7 @@ class PackageService:
         self._database = database
         self.quotas = quotas
         self.groups = WriteGroups(database)
+        self._samples = SampleCache()
         self._metrics = metrics
         self._now = now
 
@@ -231,7 +232,7 @@ class PackageService:
             new_eta = None
             if not _ETA_FIELDS.isdisjoint(changed):
                 events = event_store.list_events(session, package_id)
-                new_eta = _update_eta(session, row, events, now)
+                new_eta = self._update_eta(session, row, events, now)
             row.version += 1
             row.updated_at = now
             session.flush()
@@ -282,10 +283,10 @@ class PackageService:
         recorded: list[RecordedEvents] = []
 
         def write(session: Session) -> None:
-            row = store.get_package(session, caller.tenant_id, package_id, for_update=True)
-            if row is None:
+            record = store.lock_package(session, caller.tenant_id, package_id)
+            if record is None:
                 raise PackageNotFound
-            recorded.append(self._add_events(session, row, given, source))
+            recorded.append(self._add_events(session, record, given, source))
 
         self.groups.write(caller.tenant_id, write)
         # If the group was rolled back, it was written again.
@@ -320,15 +321,16 @@ class PackageService:
             CarrierUnknown, QuotaExceeded, InvalidEvents, TooManyEvents
         """
         number, carrier = normalize(report.number), report.carrier
-        row = store.find_by_number(session, caller.tenant_id, carrier, number, for_update=True)
-        created = row is None
-        if row is None:
+        record = store.lock_by_number(session, caller.tenant_id, carrier, number)
+        created = record is None
+        if record is None:
             number, found = identify_carrier(number, carrier)
             # The events are followed by a prediction.
             row = self._insert(
                 session, caller, number, found, report.fields, has_eta=not report.events
             )
-        return self._add_events(session, row, report.events, source), created
+            record = store.detach_package(session, row)
+        return self._add_events(session, record, report.events, source), created
 
     def record_reports(
         self, caller: Caller, reports: Sequence[PackageReport], source: str
@@ -395,7 +397,7 @@ class PackageService:
         if row is None:
             return False
         now = self._now()
-        new_eta = _update_eta(session, row, event_store.list_events(session, package_id), now)
+        new_eta = self._update_eta(session, row, event_store.list_events(session, package_id), now)
         if new_eta is None:
             return False
         row.version += 1
@@ -440,19 +442,23 @@ class PackageService:
             raise QuotaExceeded(self.quotas.packages)
         data = PackageCreated(**_identify(row), version=1, status=row.status)
         _record(session, row, data, now)
-        new_eta = _update_eta(session, row, (), now) if has_eta else None
+        new_eta = self._update_eta(session, row, (), now) if has_eta else None
         if new_eta is not None:
             session.flush()
             _record(session, row, new_eta, now)
         return row
 
     def _add_events(
-        self, session: Session, row: PackageRow, given: Sequence[EventInput], source: str
+        self,
+        session: Session,
+        record: store.PackageRecord,
+        given: Sequence[EventInput],
+        source: str,
     ) -> RecordedEvents:
         now = self._now()
-        context = EventContext(row.id, row.carrier, row.number, source, now)
+        context = EventContext(record.id, record.carrier, record.number, source, now)
         events = self._build_events(given, context)
-        known = {event.key: event for event in event_store.list_events(session, row.id)}
+        known = {event.key: event for event in event_store.list_events(session, record.id)}
         new: dict[str, TrackingEvent] = {}
         changed: dict[str, TrackingEvent] = {}
         for event in events:
@@ -466,12 +472,12 @@ class PackageService:
                     target[event.key] = known[event.key] = event
         if len(known.keys() | new.keys()) > self.quotas.events:
             raise TooManyEvents(self.quotas.events)
-        event_store.add_events(session, row.tenant_id, row.id, new.values())
+        event_store.add_events(session, record.tenant_id, record.id, new.values())
         for event in changed.values():
             event_store.replace_content(session, event)
         if new or changed:
-            self._apply_state(session, row, (known | new).values(), new.values(), now)
-        return RecordedEvents(len(new), len(events) - len(new), store.to_package(row))
+            self._apply_state(session, record, (known | new).values(), new.values(), now)
+        return RecordedEvents(len(new), len(events) - len(new), store.to_package(record))
 
     def _build_events(
         self, given: Sequence[EventInput], context: EventContext
@@ -494,35 +500,63 @@ class PackageService:
     def _apply_state(
         self,
         session: Session,
-        row: PackageRow,
+        record: store.PackageRecord,
         events: "Sequence[TrackingEvent] | Any",
         new: "Sequence[TrackingEvent] | Any",
         now: datetime,
     ) -> None:
         state = compute_state(events)
-        previous = row.status
-        set_state(row, state)
-        row.is_late = is_late(row.promised_at, row.delivered_at, state.status, now)
-        # The forecast reads other tables: one update of the row is enough.
-        with session.no_autoflush:
-            new_eta = _update_eta(session, row, list(events), now)
-        row.version += 1
-        row.updated_at = now
-        store.save_changes(session, row)
+        previous = record.status
+        set_state(record, state)
+        record.is_late = is_late(record.promised_at, record.delivered_at, state.status, now)
+        new_eta = self._update_eta(session, record, list(events), now)
+        record.version += 1
+        record.updated_at = now
+        store.save_changes(session, record)
         reports: list[EventData] = [] if new_eta is None else [new_eta]
-        reports += [_report(row, event) for event in new]
-        if previous != row.status:
+        reports += [_report(record, event) for event in new]
+        if previous != record.status:
             reports.append(
                 StatusChanged(
-                    **_identify(row),
-                    version=row.version,
-                    status=row.status,
-                    sub_status=row.sub_status,
+                    **_identify(record),
+                    version=record.version,
+                    status=record.status,
+                    sub_status=record.sub_status,
                     previous_status=previous,
                 )
             )
         call_after_commit(session, partial(self._metrics.count_events, len(new)))
-        _record_all(session, row, reports, now)
+        _record_all(session, record, reports, now)
+
+    def _update_eta(
+        self,
+        session: Session,
+        row: store.StoredPackage,
+        events: Sequence[TrackingEvent],
+        now: datetime,
+    ) -> EtaChanged | None:
+        """Set the predicted arrival of *row*.
+
+        Returns:
+            The event to record, or None without a change.
+        """
+        package = store.to_package(row)
+        eta = None
+        if package.state.status not in CLOSED_STATUSES:
+            eta = predict_eta(session, self._samples, package, events, now)
+        if eta == package.eta:
+            return None
+        store.set_eta(row, eta)
+        names = _identify(row)
+        if eta is None:
+            return EtaChanged.model_validate(names)
+        return EtaChanged(
+            **names,
+            p10=eta.p10,
+            p50=eta.p50,
+            p90=eta.p90,
+            late_probability=eta.late_probability,
+        )
 
 
 def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
@@ -539,30 +573,7 @@ def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
     return result.number, result.carrier
 
 
-def _update_eta(
-    session: Session, row: PackageRow, events: Sequence[TrackingEvent], now: datetime
-) -> EtaChanged | None:
-    """Set the predicted arrival of *row*. Returns the event to record, or None without a change."""
-    package = store.to_package(row)
-    eta = None
-    if package.state.status not in CLOSED_STATUSES:
-        eta = predict_eta(session, row.tenant_id, package, events, now)
-    if eta == package.eta:
-        return None
-    store.set_eta(row, eta)
-    names = _identify(row)
-    if eta is None:
-        return EtaChanged.model_validate(names)
-    return EtaChanged(
-        **names,
-        p10=eta.p10,
-        p50=eta.p50,
-        p90=eta.p90,
-        late_probability=eta.late_probability,
-    )
-
-
-def set_state(row: PackageRow, state: PackageState) -> None:
+def set_state(row: store.StoredPackage, state: PackageState) -> None:
     """Set the columns of *row* that are computed from the events."""
     row.status = str(state.status)
     row.sub_status = state.sub_status
@@ -637,11 +648,11 @@ def _list_texts(place: Location) -> Sequence[str | None]:
     return (place.name, place.postal_code, place.code)
 
 
-def _identify(row: PackageRow) -> dict[str, str]:
+def _identify(row: store.StoredPackage) -> dict[str, str]:
     return {"package_id": row.id, "tracking_number": row.number, "carrier": row.carrier}
 
 
-def _report(row: PackageRow, event: TrackingEvent) -> EventRecorded:
+def _report(row: store.StoredPackage, event: TrackingEvent) -> EventRecorded:
     return EventRecorded(
         **_identify(row),
         event_id=event.id,
@@ -652,12 +663,12 @@ def _report(row: PackageRow, event: TrackingEvent) -> EventRecorded:
     )
 
 
-def _record(session: Session, row: PackageRow, data: EventData, now: datetime) -> None:
+def _record(session: Session, row: store.StoredPackage, data: EventData, now: datetime) -> None:
     _record_all(session, row, [data], now)
 
 
 def _record_all(
-    session: Session, row: PackageRow, reports: Sequence[EventData], now: datetime
+    session: Session, row: store.StoredPackage, reports: Sequence[EventData], now: datetime
 ) -> None:
     _RECORDER.record_events(
         session, reports, subject=row.id, key=row.id, tenant_id=row.tenant_id, time=now

@@ -1,10 +1,13 @@
 """Queries on tracking events. The caller owns the transaction."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Row, Table, Text, bindparam, insert, select, update
+from sqlalchemy import cast as cast_type
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import EventCode, Location, Reason, TrackingEvent
@@ -12,17 +15,32 @@ from backend.services.packages.store.tables import TrackingEventRow
 
 _TABLE: Final = cast(Table, TrackingEventRow.__table__)
 # Built once, and rows instead of objects: each change of a package reads all its events.
-_SELECT_EVENTS: Final = (
-    select(_TABLE)
-    .where(_TABLE.c.package_id == bindparam("package_id"))
-    .order_by(_TABLE.c.occurred_at, _TABLE.c.position)
+_SELECT: Final = select(
+    _TABLE.c.id,
+    _TABLE.c.key,
+    _TABLE.c.code,
+    _TABLE.c.occurred_at,
+    _TABLE.c.received_at,
+    _TABLE.c.local_time,
+    _TABLE.c.time_basis,
+    _TABLE.c.sequence,
+    cast_type(_TABLE.c.location, Text).label("location"),
+    _TABLE.c.reason,
+    _TABLE.c.detail,
+    _TABLE.c.raw_code,
+    _TABLE.c.external_id,
+    _TABLE.c.corrects,
+    _TABLE.c.source,
+)
+_SELECT_EVENTS: Final = _SELECT.where(_TABLE.c.package_id == bindparam("package_id")).order_by(
+    _TABLE.c.occurred_at, _TABLE.c.position
 )
 _INSERT: Final = insert(_TABLE)
 
 
 def list_events(session: Session, package_id: str) -> list[TrackingEvent]:
     """Return all events of a package, in the order of their times."""
-    return [to_event(row) for row in session.execute(_SELECT_EVENTS, {"package_id": package_id})]
+    return [_to_event(row) for row in session.execute(_SELECT_EVENTS, {"package_id": package_id})]
 
 
 def add_events(
@@ -53,22 +71,20 @@ def list_page(
 ) -> Sequence[TrackingEvent]:
     """Return up to *limit* events after the cursor, oldest first."""
     query = (
-        select(TrackingEventRow)
-        .where(TrackingEventRow.package_id == package_id)
-        .order_by(TrackingEventRow.occurred_at, TrackingEventRow.id)
+        _SELECT.where(_TABLE.c.package_id == package_id)
+        .order_by(_TABLE.c.occurred_at, _TABLE.c.id)
         .limit(limit)
     )
     if after is not None:
         time, event_id = after
         query = query.where(
-            (TrackingEventRow.occurred_at > time)
-            | ((TrackingEventRow.occurred_at == time) & (TrackingEventRow.id > event_id))
+            (_TABLE.c.occurred_at > time)
+            | ((_TABLE.c.occurred_at == time) & (_TABLE.c.id > event_id))
         )
-    return [to_event(row) for row in session.scalars(query)]
+    return [_to_event(row) for row in session.execute(query)]
 
 
-def to_event(row: Any) -> TrackingEvent:
-    """Return the event of a row of `tracking_events`."""
+def _to_event(row: Row[Any]) -> TrackingEvent:
     return TrackingEvent(
         id=row.id,
         key=row.key,
@@ -78,7 +94,7 @@ def to_event(row: Any) -> TrackingEvent:
         local_time=row.local_time,
         time_basis=row.time_basis,
         sequence=row.sequence,
-        location=Location.from_json(row.location),
+        location=_read_location(row.location) if row.location else None,
         reason=Reason(row.reason) if row.reason else None,
         detail=row.detail,
         raw_code=row.raw_code,
@@ -86,6 +102,12 @@ def to_event(row: Any) -> TrackingEvent:
         corrects=row.corrects,
         source=row.source,
     )
+
+
+# Many events have the same places.
+@lru_cache(maxsize=1024)
+def _read_location(text: str) -> Location | None:
+    return Location.from_json(json.loads(text))
 
 
 def _to_values(event: TrackingEvent) -> dict[str, object]:

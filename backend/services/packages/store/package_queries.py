@@ -1,7 +1,9 @@
 """Queries of the packages that match filters, in the order of a list.
 
 On SQLite, the index of a query is chosen here: SQLite keeps no statistics of single values, and
-would search 1,000 packages of a carrier among a million delivered ones.
+would search 1,000 packages of a carrier among a million delivered ones. On PostgreSQL, the server
+chooses it, except for searched words: row-level security keeps it from using an index of words, so
+that a function reads it (migration 0012).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +13,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.operators import custom_op
 
@@ -21,6 +22,13 @@ from backend.services.packages.model import (
     PackageFilter,
     Sort,
     Status,
+)
+from backend.services.packages.store.package_search import (
+    MAX_ROW,
+    contains_words,
+    count_hits,
+    find_hits,
+    is_in_index,
 )
 from backend.services.packages.store.tables import PackageRow, PackageTag
 
@@ -43,27 +51,7 @@ _SEARCH_INDEX: Final = "package_words"
 _UNARY_PLUS: Final = custom_op[Any]("+")
 # Hits of the search that the first query reads; each further one reads four times as many.
 _HITS: Final = 250
-_MAX_ROW: Final = 2**62
-_HIT_COUNT: Final = sa.text(
-    "SELECT count(*) FROM (SELECT rowid FROM package_words WHERE package_words MATCH :words "
-    "LIMIT :count)"
-)
-_IS_HIT: Final = sa.text(
-    "EXISTS (SELECT 1 FROM package_words WHERE package_words MATCH :words AND rowid = packages.row)"
-)
-_HIT_ROWS: Final = sa.text(
-    "SELECT rowid FROM package_words WHERE package_words MATCH :words "
-    "AND rowid BETWEEN :low AND :high"
-)
-# By whether the newest come first: the number of hits, the lowest row and the highest.
-_HIT_BOUNDS: Final = {
-    descending: sa.text(
-        "SELECT count(*), min(rowid), max(rowid) FROM (SELECT rowid FROM package_words "  # noqa: S608
-        "WHERE package_words MATCH :words AND rowid BETWEEN :low AND :high "
-        f"ORDER BY rowid {order} LIMIT :count)"
-    )
-    for descending, order in ((True, "DESC"), (False, "ASC"))
-}
+_MAX_HITS: Final = 16_000
 
 
 def select_page(
@@ -77,8 +65,9 @@ def select_page(
 
     Packages without a value of the sort column come last, with a query of their own.
     """
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    index = _find_index(session, tenant_id, conditions, sort) if is_sqlite else None
+    index = None
+    if _is_sqlite(session) or conditions.words:
+        index = _find_index(session, tenant_id, conditions, sort)
     if index == _SEARCH_INDEX and sort.name == "created_at":
         yield from _select_search_hits(session, tenant_id, conditions, sort, after)
         return
@@ -86,7 +75,7 @@ def select_page(
     row_id: ColumnElement[Any] = PackageRow.id.expression
     nullable = bool(SORT_COLUMNS[sort.name].expression.nullable)
     query = select_matching(session, tenant_id, conditions, index)
-    if index not in (None, _SORT_INDEX) and sort.name != "created_at":
+    if _is_sqlite(session) and index not in (None, _SORT_INDEX) and sort.name != "created_at":
         column = _without_index(column)
     if conditions.tag and sort.name == "created_at" and index in (None, _TAG_INDEX):
         # The index of tags has this order.
@@ -110,16 +99,22 @@ def select_matching(
     """Return the query of the matching packages.
 
     Args:
-        index: on SQLite, the only index of a filter that is used; None for any.
+        index: the only index of a filter that is used; None for any. PostgreSQL only distinguishes
+            the search index.
     """
+    is_sqlite = _is_sqlite(session)
+    plain_index = index if is_sqlite else None
     tenant = PackageRow.tenant_id.expression
     query = select(PackageRow).where(
-        (_without_index(tenant) if index == _SEARCH_INDEX else tenant) == tenant_id,
-        *_list_conditions(session, conditions, index),
+        (_without_index(tenant) if plain_index == _SEARCH_INDEX else tenant) == tenant_id,
+        *_list_conditions(conditions, plain_index),
     )
+    if conditions.words:
+        has_words = is_in_index if index in (None, _SEARCH_INDEX) else contains_words
+        query = query.where(has_words(session, conditions.words))
     if conditions.tag is None:
         return query
-    if index not in (None, _TAG_INDEX):
+    if plain_index not in (None, _TAG_INDEX):
         has_tag = sa.exists().where(
             PackageTag.package_id == PackageRow.id, PackageTag.tag == conditions.tag
         )
@@ -136,37 +131,47 @@ def _select_search_hits(
     sort: Sort,
     after: Cursor | None,
 ) -> Iterator[PackageQuery]:
-    """Yield queries for searched packages in the order of their creation, on SQLite.
+    """Yield queries for searched packages in the order of their creation.
 
-    Rows are numbered in the order of creation, and the search index returns them in the order of
-    their numbers. Each query reads a range of rows with some hundred hits, so that a frequent
-    word needs no list of all its hits.
+    Rows are numbered in the order of creation. Each query reads a range of rows with some hundred
+    hits, so that a frequent word needs no list of all its hits.
     """
-    words, count = _build_match(conditions.words), _HITS
-    low, high = 0, _MAX_ROW
+    low, high, limit = 0, MAX_ROW, _HITS
     if after is not None:
-        last = session.scalar(select(PackageRow.row).where(PackageRow.id == after[1]))
-        if last is not None:
-            low, high = (0, last) if sort.descending else (last, _MAX_ROW)
+        row = _find_row_after(session, tenant_id, after, sort)
+        if row is None:
+            return
+        low, high = (0, row) if sort.descending else (row, MAX_ROW)
+    others = select_matching(session, tenant_id, replace(conditions, words=()), _SEARCH_INDEX)
+    others = others.order_by(_order(PackageRow.row.expression, sort))
     while low <= high:
-        values = {"words": words, "low": low, "high": high, "count": count}
-        hits, first, last = session.execute(_HIT_BOUNDS[sort.descending], values).one()
-        if not hits:
+        hits = find_hits(session, conditions.words, low, high, limit, newest_first=sort.descending)
+        if hits is None:
             return
-        rows = _HIT_ROWS.bindparams(words=words, low=first, high=last)
-        without_words = replace(conditions, words=())
-        query = select_matching(session, tenant_id, without_words, _SEARCH_INDEX).where(
-            PackageRow.row.in_(rows.columns(sa.column("rowid", sa.Integer)))
-        )
-        created_at = _without_index(PackageRow.created_at.expression)
-        row_id = PackageRow.id.expression
-        if after is not None:
-            query = query.where(_is_after(created_at, row_id, after, sort))
-        yield query.order_by(_order(created_at, sort), _order(row_id, sort))
-        if hits < count:
+        yield others.where(hits.condition)
+        if hits.count < limit:
             return
-        low, high = (low, first - 1) if sort.descending else (last + 1, high)
-        count *= 4
+        if sort.descending:
+            high = hits.lowest_row - 1
+        else:
+            low = hits.highest_row + 1
+        limit = min(limit * 4, _MAX_HITS)
+
+
+def _find_row_after(session: Session, tenant_id: str, after: Cursor, sort: Sort) -> int | None:
+    """Return the row after the cursor in the order of creation, or None at the end."""
+    is_tenant = PackageRow.tenant_id == tenant_id
+    row = session.scalar(select(PackageRow.row).where(is_tenant, PackageRow.id == after[1]))
+    if row is not None:
+        return row - 1 if sort.descending else row + 1
+    # The package of the cursor was deleted.
+    created_at, row_id = PackageRow.created_at.expression, PackageRow.id.expression
+    return session.scalar(
+        select(PackageRow.row)
+        .where(is_tenant, _is_after(created_at, row_id, after, sort))
+        .order_by(_order(created_at, sort), _order(row_id, sort))
+        .limit(1)
+    )
 
 
 def _find_index(
@@ -194,10 +199,16 @@ def _find_index(
     if len(names) == 1 and sort.name == "created_at" and names != [_ETA_INDEX]:
         return names[0]
     counts = [(_count_rows(session, matching), index) for index, matching in filters]
+    count, index = min(counts, default=(_MAX_COUNTED, _SORT_INDEX))
+    is_sorted = sort.name == "created_at"
     if conditions.words:
-        counts.append((_count_hits(session, conditions.words), _SEARCH_INDEX))
-    count, index = min(counts)
-    is_sorted = sort.name == "created_at" and index != _ETA_INDEX
+        if is_sorted and count >= _MAX_COUNTED:
+            return _SEARCH_INDEX
+        limit = count if is_sorted else min(count, _MAX_SORTED)
+        hits = count_hits(session, conditions.words, limit)
+        if hits < limit:
+            count, index = hits, _SEARCH_INDEX
+    is_sorted = is_sorted and index != _ETA_INDEX
     return index if is_sorted or count < _MAX_SORTED else _SORT_INDEX
 
 
@@ -205,12 +216,6 @@ def _count_rows(session: Session, conditions: Sequence[ColumnElement[bool]]) -> 
     """Return the number of rows that match, at most _MAX_COUNTED."""
     rows = select(sa.literal(1)).where(*conditions).limit(_MAX_COUNTED).subquery()
     return session.scalar(select(func.count()).select_from(rows)) or 0
-
-
-def _count_hits(session: Session, words: Sequence[str]) -> int:
-    """Return the number of packages that the search index finds, at most _MAX_COUNTED."""
-    values = {"words": _build_match(words), "count": _MAX_COUNTED}
-    return session.scalar(_HIT_COUNT, values) or 0
 
 
 def _is_always_null(conditions: PackageFilter, sort: Sort) -> bool:
@@ -222,9 +227,7 @@ def _is_always_null(conditions: PackageFilter, sort: Sort) -> bool:
     return sort.name == "eta" and conditions.status in CLOSED_STATUSES
 
 
-def _list_conditions(
-    session: Session, conditions: PackageFilter, index: str | None
-) -> Iterator[ColumnElement[bool]]:
+def _list_conditions(conditions: PackageFilter, index: str | None) -> Iterator[ColumnElement[bool]]:
     for name, column, value in _list_indexed(conditions):
         yield (column if index in (None, name) else _without_index(column)) == value
     created_at, eta = PackageRow.created_at.expression, PackageRow.eta_p50.expression
@@ -238,8 +241,6 @@ def _list_conditions(
         conditions.eta_since,
         conditions.eta_until,
     )
-    if conditions.words:
-        yield _has_words(session, conditions.words, index)
 
 
 def _list_indexed(
@@ -295,29 +296,16 @@ def _list_times(
     return conditions
 
 
-def _has_words(session: Session, words: Sequence[str], index: str | None) -> ColumnElement[bool]:
-    # Words consist of letters and digits only, so that no operator can be in them.
-    if session.get_bind().dialect.name == "postgresql":
-        query = " & ".join(f"'{word}':*" for word in words)
-        vector = func.array_to_tsvector(func.string_to_array(PackageRow.words, " "))
-        return vector.op("@@")(sa.cast(query, postgresql.TSQUERY))
-    if index not in (None, _SEARCH_INDEX):
-        # Other conditions leave few packages: each is looked up in the search index.
-        return sa.type_coerce(_IS_HIT.bindparams(words=_build_match(words)), sa.Boolean)
-    rows = _HIT_ROWS.bindparams(words=_build_match(words), low=0, high=_MAX_ROW)
-    return PackageRow.row.in_(rows.columns(sa.column("rowid", sa.Integer)))
-
-
-def _build_match(words: Sequence[str]) -> str:
-    return " ".join(f'"{word}"*' for word in words)
-
-
 def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return *column* with an operator for which SQLite uses no index.
 
     https://www.sqlite.org/optoverview.html, "Disqualifying WHERE Clause Terms Using Unary +"
     """
     return sa.UnaryExpression(column, operator=_UNARY_PLUS, type_=column.type)
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def _order(column: ColumnElement[Any], sort: Sort) -> ColumnElement[Any]:

@@ -1,8 +1,8 @@
 """Rows of packages for exports: many rows, without objects of the session."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, cast
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -46,7 +46,7 @@ def list_rows(
     after: Cursor | None,
 ) -> tuple[list[PackageTexts], Cursor | None]:
     """Return up to *limit* packages after the cursor, and the cursor of the last one."""
-    order = SORT_COLUMNS[sort.name].label("sort_value")
+    order = utc_text(SORT_COLUMNS[sort.name].expression).label("sort_value")
     rows: list[Sequence[Any]] = []
     for query in select_page(session, tenant_id, conditions, sort, after):
         found = session.execute(
@@ -57,6 +57,7 @@ def list_rows(
             break
     if not rows:
         return [], None
-    value = cast("datetime | None", rows[-1][-1])
+    value: str | None = rows[-1][-1]
     packages = [PackageTexts._make(row[:-1]) for row in rows]
-    return packages, (value, packages[-1].id)
+    last_time = None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return packages, (last_time, packages[-1].id)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import Package
@@ -25,6 +25,10 @@ _ROWS_PER_INSERT: Final = 500
 _SELECT_VERSION: Final = select(
     StatisticsVersion.version, StatisticsVersion.figures, StatisticsVersion.computed_at
 ).where(StatisticsVersion.tenant_id == bindparam("tenant"))
+_VERSIONS: Final = cast(Table, StatisticsVersion.__table__)
+_SELECT_VERSION_NUMBER: Final = select(_VERSIONS.c.version).where(
+    _VERSIONS.c.tenant_id == bindparam("tenant")
+)
 _SELECT_SAMPLES: Final = select(
     LaneStatistics.kind,
     LaneStatistics.step,
@@ -61,6 +65,10 @@ class StoredVersion(NamedTuple):
 def get_version(session: Session, tenant_id: str) -> StoredVersion | None:
     row = session.execute(_SELECT_VERSION, {"tenant": tenant_id}).one_or_none()
     return None if row is None else StoredVersion._make(row)
+
+
+def get_version_number(session: Session, tenant_id: str) -> int | None:
+    return session.scalar(_SELECT_VERSION_NUMBER, {"tenant": tenant_id})
 
 
 def list_stale_tenants(session: Session, before: datetime) -> list[str]:

@@ -1,6 +1,6 @@
 """Positions, steps and waits of a package, taken from its events for statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -122,14 +122,18 @@ def list_positions(
     package: Package, milestones: Sequence[Milestone]
 ) -> list[tuple[Position, datetime, TrackingEvent | None]]:
     """Return the positions of *package* so far, with their times and events."""
-    start = get_start(package, milestones)
-    positions: list[tuple[Position, datetime, TrackingEvent | None]] = [
-        (get_position(package, START, start), start, None)
-    ]
-    for milestone in milestones:
+    return list(_iterate_positions(package, milestones))[::-1]
+
+
+def _iterate_positions(
+    package: Package, milestones: Sequence[Milestone]
+) -> Iterator[tuple[Position, datetime, TrackingEvent | None]]:
+    """Yield the positions of *package*, the latest first."""
+    for milestone in reversed(milestones):
         at = milestone.event.occurred_at
-        positions.append((get_position(package, milestone.name, at), at, milestone.event))
-    return positions
+        yield get_position(package, milestone.name, at), at, milestone.event
+    start = get_start(package, milestones)
+    yield get_position(package, START, start), start, None
 
 
 def list_observations(package: Package, events: Sequence[TrackingEvent]) -> list[Observation]:
@@ -150,15 +154,19 @@ def list_observations(package: Package, events: Sequence[TrackingEvent]) -> list
 
 
 def predict(
-    tables: Mapping[str, SampleTable],
+    get_tables: Callable[[Position], ForecastTables],
     package: Package,
     milestones: Sequence[Milestone],
     now: datetime,
 ) -> tuple[Forecast, datetime, TrackingEvent | None] | None:
-    """Return the forecast from the latest position with history, its time and its event."""
-    forecasts = to_forecast_tables(tables)
-    for position, at, event in reversed(list_positions(package, milestones)):
-        forecast = forecasts.predict(position, max(0.0, hours_between(at, now)))
+    """Return the forecast from the latest position with history, its time and its event.
+
+    Args:
+        get_tables: returns tables with the samples of the position's groups.
+    """
+    for position, at, event in _iterate_positions(package, milestones):
+        hours_since = max(0.0, hours_between(at, now))
+        forecast = get_tables(position).predict(position, hours_since)
         if forecast is not None:
             return forecast, at, event
     return None

@@ -26,7 +26,7 @@ class Sample:
     """
 
     count: int
-    quantiles: tuple[float, ...]
+    quantiles: Sequence[float]
     weight: float
 
     @classmethod
