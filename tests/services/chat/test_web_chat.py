@@ -516,6 +516,12 @@ def test_answer_waits_for_files_of_the_message_for_twenty_seconds(client, ada, a
     with components.database.across_tenants().write() as session:
         session.get_one(Attachment, "att_1").created_at -= timedelta(minutes=1)
     make_due(components)
+    # No worker has tried to download it yet, so it can still be soon.
+    components.answers.answer_next()
+    assert agent.queries == []
+    with components.database.across_tenants().write() as session:
+        session.get_one(Attachment, "att_1").attempts = 1
+    make_due(components)
     components.answers.answer_next()
     assert len(agent.queries) == 1
 
