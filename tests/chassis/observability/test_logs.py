@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.observability.logs import JsonFormatter, TextFormatter
@@ -105,8 +105,8 @@ def test_database_error_message_contains_no_stored_values(database_url):
 
     statement = text("INSERT INTO people VALUES (:email, :digest)")
     row = {"email": "ada@example.org", "digest": None}
-    with database.write() as session, pytest.raises(IntegrityError) as raised:
-        session.execute(statement, row)
+    with pytest.raises(DBAPIError) as raised, database.as_owner() as connection:
+        connection.execute(statement, row)
 
     assert "ada@example.org" not in str(raised.value)
 

@@ -23,7 +23,9 @@ class Service:
     """An app that delivers the events of auth's outbox to the broker at *url*."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.database = open_database(database_in(folder, "auth"), "auth").across_tenants()
+        database = open_database(database_in(folder, "auth"), "auth")
+        database.migrate("auth")
+        self.database = database.across_tenants()
         self.outbox = Outbox("auth", self.database, "events")
         self.metrics = Metrics()
         self.broker = open_broker(url)

@@ -2,10 +2,18 @@
 
 from dataclasses import replace
 
+import pytest
+
 from backend.ai.speech.settings import SpeechServer, SpeechSettings
+from backend.chassis.database.sessions import open_database
 from backend.chassis.settings import Env
 from backend.services.chat.checkup import run_checks
 from backend.services.chat.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def migrated_tables(settings):
+    open_database(settings.database_url, "chat").migrate("chat")
 
 
 def test_doctor_says_that_mongodb_is_not_used(settings):

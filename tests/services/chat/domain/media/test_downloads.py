@@ -131,7 +131,7 @@ def test_failed_download_is_explained_to_readers_of_the_message(
 
     (message,) = senders.list_rows(Message)
     assert isinstance(message, Message)
-    with senders.database.read() as session:
+    with senders.database.read(message.tenant_id) as session:
         view = MessageResponse.from_view(load_message_view(session, message))
 
     (attachment,) = view.attachments
