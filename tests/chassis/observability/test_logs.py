@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -98,17 +99,28 @@ def test_python_errors_and_warnings_are_logged_as_json(code, message):
     assert message in line["message"]
 
 
-def test_database_error_message_contains_no_stored_values(database_url):
-    database = open_database(database_url, "rag")
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("INSERT INTO people VALUES (:email, :digest)", {"digest": None}),
+        ("INSERT INTO people VALUES (:email, '1'), (:email, '2')", {}),
+        ("SELECT CAST(:email AS integer) FROM people JOIN nowhere", {}),
+        ("INSERT INTO people VALUES (CAST(:email AS json) ->> 0, '1')", {}),
+    ],
+    ids=["missing value", "repeated key", "unknown table", "wrong type"],
+)
+def test_database_error_message_contains_no_stored_values(each_database_url, statement, row):
+    database = open_database(each_database_url, "rag")
     with database.as_owner() as connection:
-        connection.execute(text("CREATE TABLE people (email TEXT NOT NULL, digest TEXT NOT NULL)"))
+        connection.execute(
+            text("CREATE TABLE people (email TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL)")
+        )
 
-    statement = text("INSERT INTO people VALUES (:email, :digest)")
-    row = {"email": "ada@example.org", "digest": None}
+    values = {"email": "ada@example.org"} | row
     with pytest.raises(DBAPIError) as raised, database.as_owner() as connection:
-        connection.execute(statement, row)
+        connection.execute(text(statement), values)
 
-    assert "ada@example.org" not in str(raised.value)
+    assert "ada@example" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("value", HOSTILE)

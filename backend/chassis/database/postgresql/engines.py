@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 
-from backend.chassis.database.postgresql.errors import mark_disconnect
+from backend.chassis.database.postgresql.errors import hide_values, mark_disconnect
 from backend.chassis.database.postgresql.roles import RoleResolver
 from backend.chassis.database.postgresql.urls import parse_database_url
 
@@ -22,6 +22,8 @@ _CONNECT_TIMEOUT_SECONDS = 5
 # means that the connection is dead.
 _SOCKET_TIMEOUT_SECONDS = _STATEMENT_TIMEOUT_SECONDS + 10
 _POOL_TIMEOUT_SECONDS = 5
+# Error messages would contain the values to store, and end up in the log.
+_HIDE_PARAMETERS = True
 # Number of the type `timestamp with time zone` in the protocol (pg_type.oid).
 _TIMESTAMPTZ = 1184
 
@@ -59,8 +61,7 @@ def create_service_engine(url: URL, schema: str, owner: Engine) -> Engine:
         max_overflow=parameters.connections // 2,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         connect_args=_build_arguments(parameters.arguments, schema),
-        # Error messages would contain the values to store, and end up in the log.
-        hide_parameters=True,
+        hide_parameters=_HIDE_PARAMETERS,
     )
 
     def set_role(_dialect: object, _record: object, _args: object, arguments: Any) -> None:
@@ -88,7 +89,12 @@ def create_owner_engine(url: URL, schema: str) -> Engine:
     arguments = _build_arguments(parameters.arguments, schema)
     # If row-level security is forced on the owner, the owner must still see every row.
     arguments["startup_params"] = {"search_path": schema, "app.every_tenant": "on"}
-    engine = create_engine(parameters.url, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(
+        parameters.url,
+        poolclass=NullPool,
+        connect_args=arguments,
+        hide_parameters=_HIDE_PARAMETERS,
+    )
     _configure_connections(engine, None)
     return engine
 
@@ -130,6 +136,7 @@ def _configure_connections(engine: Engine, socket_timeout_seconds: float | None)
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "handle_error", mark_disconnect)
+    event.listen(engine, "handle_error", hide_values)
 
 
 def _read_time(driver_function: Callable[[str], object], text: str) -> object:

@@ -1,4 +1,4 @@
-"""PostgreSQL connection errors: which ones are temporary, and what an operator can do."""
+"""PostgreSQL errors: which ones are temporary, what an operator can do, and what is logged."""
 
 import ssl
 
@@ -39,6 +39,24 @@ def mark_disconnect(context: ExceptionContext) -> None:
     error = context.original_exception
     if isinstance(error, OSError) or get_sqlstate(error) in _DISCONNECTED:
         context.is_disconnect = True
+
+
+def hide_values(context: ExceptionContext) -> None:
+    """Remove stored values from the message of an error. SQLAlchemy event handler.
+
+    The server adds them as details, such as the row that violates a constraint, and as context. In
+    data exceptions (class 22), they follow a colon.
+    """
+    error, wrapper = context.original_exception, context.sqlalchemy_exception
+    fields = error.args[0] if error.args else None
+    if not isinstance(fields, dict) or wrapper is None:
+        return
+    for name in ("D", "W", "q"):  # detail, context, internal query
+        fields.pop(name, None)
+    if fields.get("C", "").startswith("22"):
+        fields["M"] = fields.get("M", "").partition(":")[0]
+    kind = type(error)
+    wrapper.args = (f"({kind.__module__}.{kind.__name__}) {error}", *wrapper.args[1:])
 
 
 def is_unavailable(error: BaseException) -> bool:
