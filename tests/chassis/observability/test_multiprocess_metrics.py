@@ -46,7 +46,7 @@ def stop(master: "subprocess.Popen[bytes]") -> None:
 
 def is_ready(url: str) -> bool:
     try:
-        return requests.get(f"{url}/who", timeout=5).ok
+        return requests.get(f"{url}/who", timeout=30).ok
     except requests.ConnectionError:
         return False
 
@@ -69,14 +69,14 @@ def test_process_metrics_cover_all_workers_and_survive_a_killed_one(url):
 
 
 def read_process_metrics(url: str) -> dict[str, float]:
-    lines = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+    lines = requests.get(f"{url}/metrics", timeout=30).text.splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith(("process_", "service_")))
     return {name: float(value) for name, value in pairs}
 
 
 def read_request_count(url: str) -> int:
     """Return the number of requests to `/who` according to `/metrics`."""
-    text = requests.get(f"{url}/metrics", timeout=5).text
+    text = requests.get(f"{url}/metrics", timeout=30).text
     line = r'^http_server_request_duration_seconds_count{.*http_route="/who"} ([0-9.]+)$'
     match = re.search(line, text, re.MULTILINE)
     return int(float(match[1])) if match else 0
@@ -85,7 +85,7 @@ def read_request_count(url: str) -> int:
 def test_every_worker_reports_the_counts_of_all_workers_including_dead_ones(url):
     wait_until(lambda: len(list_serving_pids(url)) > 1)
     before = read_request_count(url)
-    workers = [requests.get(f"{url}/who", timeout=5).text for _ in range(60)]
+    workers = [requests.get(f"{url}/who", timeout=30).text for _ in range(60)]
 
     assert {read_request_count(url) for _ in range(5)} == {before + 60}
 
@@ -97,7 +97,7 @@ def test_every_worker_reports_the_counts_of_all_workers_including_dead_ones(url)
 
 def list_serving_pids(url: str) -> set[int]:
     """Return the ids of the processes that currently serve requests."""
-    return {int(requests.get(f"{url}/who", timeout=5).text) for _ in range(20)}
+    return {int(requests.get(f"{url}/who", timeout=30).text) for _ in range(20)}
 
 
 class WorkerCollector:

@@ -36,7 +36,7 @@ class RunningEdge:
 
     def __enter__(self) -> "RunningEdge":
         self._thread.start()
-        assert self._started.wait(5)
+        assert self._started.wait(30)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,7 +49,7 @@ class RunningEdge:
         async def run():
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(5)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -117,7 +117,7 @@ class Response:
 class RawClient:
     """A raw HTTP/1.1 client with one connection to the gateway."""
 
-    def __init__(self, port: int, timeout: float = 5.0) -> None:
+    def __init__(self, port: int, timeout: float = 30.0) -> None:
         self._address = ("127.0.0.1", port)
         self._timeout = timeout
         self._must_reconnect = False

@@ -40,7 +40,7 @@ class RunningRealtime:
 
     def __enter__(self) -> "RunningRealtime":
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(30)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,7 +58,7 @@ class RunningRealtime:
         async def run():
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(5)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
 
     def publish(self, tenant_id: str, topic: str, data: object, **options):
         calls: LoopCalls = self.app.extensions["backend.components"][LoopCalls]
@@ -106,7 +106,7 @@ class Client:
     def send(self, command: object) -> None:
         self.socket.send(json.dumps(command))
 
-    def receive(self, timeout: float = 5):
+    def receive(self, timeout: float = 30):
         return json.loads(self.socket.recv(timeout))
 
     def ask(self, **command):
@@ -124,7 +124,7 @@ class Client:
     def subscribe(self, topic: str, **options):
         return self.ask(subscribe={"channel": topic, **options})
 
-    def receive_data(self, timeout: float = 5):
+    def receive_data(self, timeout: float = 30):
         """Return the data of the next publication."""
         while True:
             message = self.receive(timeout)
@@ -136,7 +136,7 @@ class Client:
         while True:
             self.socket.recv(timeout)
 
-    def read_close(self, timeout: float = 5) -> tuple[int, str]:
+    def read_close(self, timeout: float = 30) -> tuple[int, str]:
         """Return code and reason of the close frame, after all other messages."""
         with pytest.raises(ConnectionClosed) as closed:
             self._read_all(timeout)

@@ -273,12 +273,12 @@ def test_worker_on_demand_has_a_process_for_its_work_only_while_there_is_work(tm
             (worker,) = installation.workers
             wait_until(lambda: list(list_descendants(worker.pid)), SECONDS)
             wait_until(lambda: not list(list_descendants(worker.pid)), SECONDS)
-            assert requests.get(live, timeout=5).status_code == 200
+            assert requests.get(live, timeout=30).status_code == 200
 
             ada = installation.user()
             ada.send(build_text(1).encode(), "one.txt", wait=0)
             wait_until(lambda: are_all_ready(ada, 1), SECONDS)
-            assert requests.get(live, timeout=5).status_code == 200
+            assert requests.get(live, timeout=30).status_code == 200
             child, _ = next(list_descendants(worker.pid))
             os.kill(child, signal.SIGKILL)
             assert worker.wait(SECONDS) == -signal.SIGKILL  # the supervisor restarts it

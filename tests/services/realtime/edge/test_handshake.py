@@ -15,7 +15,7 @@ UPGRADE = {
 
 
 def request(realtime, method, path, headers=None, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=30)
     connection.request(method, path, body and json.dumps(body), headers or {})
     response = connection.getresponse()
     content = response.read() if response.status != 101 else b""

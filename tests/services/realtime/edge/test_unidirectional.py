@@ -12,7 +12,7 @@ class EventReader:
     """Reads an event stream."""
 
     def __init__(self, realtime, path, token, last_event_id=None):
-        self.connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=5)
+        self.connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=30)
         headers = {"Authorization": f"Bearer {token}"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
@@ -95,7 +95,7 @@ def test_unidirectional_socket_answers_ping_frames(start, token):
 
 @pytest.mark.parametrize("since", ["x", "a:b", "a:-1", "a:01", "a:" + "9" * 40, "é:1"])
 def test_malformed_position_is_rejected(realtime, token, since):
-    connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", realtime.port, timeout=30)
     from urllib.parse import quote
 
     headers = {"Authorization": f"Bearer {token}"}

@@ -31,17 +31,17 @@ class FakeProvider:
     def prepare(self, behaviour: dict | None = None, **claims: object) -> int:
         """Set claims and behaviour of the next sign-in; return the number of token requests."""
         body = {"claims": claims, "behaviour": behaviour or {}}
-        response = requests.post(f"{self.issuer}/next", json=body, timeout=5)
+        response = requests.post(f"{self.issuer}/next", json=body, timeout=30)
         return response.json()["token_requests"]
 
     def mint(self, behaviour: dict | None = None, **claims: object) -> str:
         """Return an ID token that was issued outside of a sign-in."""
         body = {"claims": claims, "behaviour": behaviour or {}}
-        return requests.post(f"{self.issuer}/mint", json=body, timeout=5).json()
+        return requests.post(f"{self.issuer}/mint", json=body, timeout=30).json()
 
     def authorize(self, url: str) -> str:
         """Visit the authorization URL; return path and query of the redirect to the callback."""
-        response = requests.get(url, allow_redirects=False, timeout=5)
+        response = requests.get(url, allow_redirects=False, timeout=30)
         assert response.status_code == 302, response.text
         callback = urlsplit(response.headers["Location"])
         assert callback.path == "/auth/oidc/house/callback"
