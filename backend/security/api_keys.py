@@ -1,14 +1,13 @@
 """API keys: their form, and their exchange for access tokens at the auth service."""
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
 import urllib3
 
+from backend.security.expiring_cache import ExpiringCache
 from backend.security.request_ids import request_id
 from backend.security.tokens import InvalidToken, KeysUnavailable
 
@@ -49,45 +48,26 @@ class RemoteApiKeyExchange:
         self._http = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=0.5, read=2.0)
         )
-        self._lock = threading.Lock()
-        # Both by the hash of the key, with the time until which an entry is valid.
-        self._tokens: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
-        self._rejections: OrderedDict[bytes, float] = OrderedDict()
+        # Both by the hash of the key.
+        self._tokens: ExpiringCache[bytes, str] = ExpiringCache(_MAX_TOKENS, clock)
+        self._rejections: ExpiringCache[bytes, bool] = ExpiringCache(_MAX_REJECTIONS, clock)
 
     def exchange_key(self, key: str) -> str:
         digest = _hash_key(key)
-        now = self._clock()
-        if now < self._rejections.get(digest, now):
+        if self._rejections.get(digest):
             raise _rejected()
-        entry = self._tokens.get(digest)
-        if entry is not None and now < entry[0]:
-            return entry[1]
+        token = self._tokens.get(digest)
+        if token is not None:
+            return token
         token = self._request_token(key)
         if token is None:
-            self._add_rejection(digest)
+            self._rejections.set(digest, True, self._clock() + _REJECTION_SECONDS)
             raise _rejected()
-        self._add_token(digest, token)
+        self._tokens.set(digest, token, self._clock() + _TOKEN_SECONDS)
         return token
 
     def invalidate_key(self, key: str) -> None:
-        with self._lock:
-            self._tokens.pop(_hash_key(key), None)
-
-    def _add_token(self, digest: bytes, token: str) -> None:
-        with self._lock:
-            self._rejections.pop(digest, None)
-            self._tokens[digest] = self._clock() + _TOKEN_SECONDS, token
-            self._tokens.move_to_end(digest)
-            if len(self._tokens) > _MAX_TOKENS:
-                self._tokens.popitem(last=False)
-
-    def _add_rejection(self, digest: bytes) -> None:
-        with self._lock:
-            self._tokens.pop(digest, None)
-            self._rejections[digest] = self._clock() + _REJECTION_SECONDS
-            self._rejections.move_to_end(digest)
-            if len(self._rejections) > _MAX_REJECTIONS:
-                self._rejections.popitem(last=False)
+        self._tokens.remove(_hash_key(key))
 
     def _request_token(self, key: str) -> str | None:
         try:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backend.security.base64url import decode_base64url, encode_base64url, is_compact_token
+from backend.security.expiring_cache import ExpiringCache
 from backend.security.key_derivation import derive_key
 
 ALGORITHM = "EdDSA"
@@ -187,8 +187,7 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._cache: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._cache: ExpiringCache[bytes, Claims] = ExpiringCache(_CACHE_ENTRIES, clock)
 
     def verify(self, token: str) -> Claims:
         """Return the claims of *token*.
@@ -200,18 +199,12 @@ class TokenVerifier:
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             raise InvalidToken("The token is too long or not ASCII.")
         digest = hashlib.sha256(token.encode()).digest()
-        now = self._clock()
-        entry = self._cache.get(digest)
-        if entry is not None and now < entry[0]:
-            return entry[1]
-        claims = _claims(self._decode(token))
-        with self._lock:
+        claims = self._cache.get(digest)
+        if claims is None:
+            now = self._clock()
+            claims = _claims(self._decode(token))
             # Limits how long a token is accepted after auth has withdrawn its key.
-            until = min(claims.expires_at, now + _CACHE_SECONDS)
-            self._cache[digest] = (until, claims)
-            self._cache.move_to_end(digest)
-            while len(self._cache) > _CACHE_ENTRIES:
-                self._cache.popitem(last=False)
+            self._cache.set(digest, claims, min(claims.expires_at, now + _CACHE_SECONDS))
         return claims
 
     def _decode(self, token: str) -> Mapping[str, Any]:

@@ -158,9 +158,13 @@ def test_rejection_has_the_reason_and_is_cached_for_a_moment(client, auth, clerk
     assert len(auth.tokens) < 10
 
 
-def test_rejected_tokens_do_not_evict_valid_ones(client, auth, clerk, monkeypatch):
+@pytest.fixture
+def small_caches(monkeypatch):
     for name in ("_MAX_TOKENS", "_MAX_REJECTIONS"):
         monkeypatch.setattr(external_tokens, name, 4)
+
+
+def test_rejected_tokens_do_not_evict_valid_ones(small_caches, client, auth, clerk):
     valid = clerk.sign()
     client.request("GET", "/rag/documents", bearer(valid))
     auth.status, auth.response = 401, PROBLEM

@@ -1,6 +1,5 @@
 """Queues events for the hooks of a tenant, in the transaction of the change."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
@@ -8,6 +7,7 @@ from typing import Final
 
 from backend.chassis.database.sessions import Session
 from backend.chassis.messaging.event_types import EventData
+from backend.security.expiring_cache import ExpiringCache
 from backend.services.chat.store import deliveries as store
 from backend.services.chat.store import hooks
 from backend.services.chat.store.base import new_id
@@ -35,7 +35,7 @@ class HookQueue:
     def __init__(self, now: Callable[[], datetime], clock: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._clock = clock
-        self._cache: OrderedDict[str, tuple[float, _Hooks]] = OrderedDict()
+        self._cache: ExpiringCache[str, _Hooks] = ExpiringCache(_MAX_TENANTS, clock)
 
     def queue_event(self, session: Session, tenant_id: str, event: EventData) -> None:
         """Queue *event* for the tenant's hooks that subscribe to its type."""
@@ -72,18 +72,14 @@ class HookQueue:
     def invalidate_hooks(self, signal: str) -> None:
         """Remove the hooks of the tenant that *signal* names from the cache."""
         if signal.startswith(_SIGNAL):
-            self._cache.pop(signal.removeprefix(_SIGNAL), None)
+            self._cache.remove(signal.removeprefix(_SIGNAL))
 
     def _load_hooks(self, session: Session, tenant_id: str) -> _Hooks:
-        now = self._clock()
-        entry = self._cache.get(tenant_id)
-        if entry is not None and now < entry[0]:
-            return entry[1]
-        loaded = [
-            (hook.id, frozenset(hook.events)) for hook in hooks.list_enabled(session, tenant_id)
-        ]
-        self._cache[tenant_id] = (now + _CACHE_SECONDS, loaded)
-        self._cache.move_to_end(tenant_id)
-        while len(self._cache) > _MAX_TENANTS:
-            self._cache.popitem(last=False)
+        loaded = self._cache.get(tenant_id)
+        if loaded is None:
+            now = self._clock()
+            loaded = [
+                (hook.id, frozenset(hook.events)) for hook in hooks.list_enabled(session, tenant_id)
+            ]
+            self._cache.set(tenant_id, loaded, now + _CACHE_SECONDS)
         return loaded

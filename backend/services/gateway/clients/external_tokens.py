@@ -1,9 +1,7 @@
 """Exchange of session tokens of an identity provider at auth, with a bounded cache."""
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +11,7 @@ import urllib3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backend.security import HttpError
+from backend.security.expiring_cache import ExpiringCache
 from backend.security.http_errors import unavailable
 from backend.security.request_ids import request_id
 from backend.security.service_tokens import HEADER, ServiceTokens
@@ -82,10 +81,9 @@ class ExternalTokenExchange:
         self._service_tokens = service_tokens
         self._clock = clock
         self._http = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
-        self._lock = threading.Lock()
-        # Both with the time until which an entry is valid.
-        self._tokens: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
-        self._rejections: OrderedDict[bytes, tuple[float, _Problem]] = OrderedDict()
+        # Access tokens with the times until which they are valid.
+        self._tokens: ExpiringCache[bytes, tuple[str, float]] = ExpiringCache(_MAX_TOKENS, clock)
+        self._rejections: ExpiringCache[bytes, _Problem] = ExpiringCache(_MAX_REJECTIONS, clock)
 
     def exchange_token(self, token: str, address: str) -> ExchangedToken:
         """Return our access token for *token*.
@@ -98,40 +96,23 @@ class ExternalTokenExchange:
                 respond.
         """
         digest = _hash_token(token)
-        now = self._clock()
         rejection = self._rejections.get(digest)
-        if rejection is not None and now < rejection[0]:
-            raise rejection[1].to_error()
+        if rejection is not None:
+            raise rejection.to_error()
         entry = self._tokens.get(digest)
-        if entry is None or now >= entry[0]:
+        if entry is None:
             until, result = self._request_token(token, address)
             if isinstance(result, _Problem):
-                self._add_rejection(digest, until, result)
+                self._rejections.set(digest, result, until)
                 raise result.to_error()
-            self._add_token(digest, until, result)
-            entry = until, result
-        return ExchangedToken(entry[1], entry[0] - self._clock())
+            entry = result, until
+            self._tokens.set(digest, entry, until)
+        access_token, until = entry
+        return ExchangedToken(access_token, until - self._clock())
 
     def invalidate_token(self, token: str) -> None:
         """Remove the access token of *token* from the cache, because it was revoked."""
-        with self._lock:
-            self._tokens.pop(_hash_token(token), None)
-
-    def _add_token(self, digest: bytes, until: float, token: str) -> None:
-        with self._lock:
-            self._rejections.pop(digest, None)
-            self._tokens[digest] = until, token
-            self._tokens.move_to_end(digest)
-            if len(self._tokens) > _MAX_TOKENS:
-                self._tokens.popitem(last=False)
-
-    def _add_rejection(self, digest: bytes, until: float, problem: _Problem) -> None:
-        with self._lock:
-            self._tokens.pop(digest, None)
-            self._rejections[digest] = until, problem
-            self._rejections.move_to_end(digest)
-            if len(self._rejections) > _MAX_REJECTIONS:
-                self._rejections.popitem(last=False)
+        self._tokens.remove(_hash_token(token))
 
     def _request_token(self, token: str, address: str) -> tuple[float, str | _Problem]:
         if self._service_tokens is None:
