@@ -21,7 +21,8 @@ from backend.security import (
 from backend.security.content_coding import open_body
 from backend.services.packages.domain import exports, imports
 from backend.services.packages.domain.event_schemas import TrackingEventInput
-from backend.services.packages.domain.imports import InvalidFile, InvalidLine, Line
+from backend.services.packages.domain.import_errors import InvalidFile, InvalidLine
+from backend.services.packages.domain.imports import Line
 from backend.services.packages.domain.packages import PackageReport, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
 from backend.services.packages.model import PackageTexts
