@@ -212,7 +212,8 @@ class EventConsumer:
         except Exception as error:  # handlers raise any type; each event is applied alone then
             if _is_database_failure(error):
                 raise
-            _log.info("%s applies %d events one by one: %s", self.name, len(events), error)
+            reason = _describe(error)
+            _log.info("%s applies %d events one by one: %s", self.name, len(events), reason)
             return False
         return True
 
