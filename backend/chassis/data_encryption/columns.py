@@ -21,8 +21,8 @@ from sqlalchemy.orm.attributes import (
     set_committed_value,
 )
 
+from backend.chassis.data_encryption.data_key import DataKey
 from backend.chassis.data_encryption.data_keys import (
-    DataKey,
     DataKeys,
     get_data_keys,
     open_data_keys,

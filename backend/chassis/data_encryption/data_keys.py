@@ -1,21 +1,16 @@
 """Data keys: one for each tenant, wrapped by the master key in a table of the service."""
 
-import json
 import os
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import (
     Column,
     Integer,
@@ -33,11 +28,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from backend.chassis.data_encryption.data_key import DataKey, bind_wrapped_key
 from backend.chassis.data_encryption.key_wrapping import (
     KMS_LABEL,
     KeyWrapper,
     create_wrappers,
 )
+from backend.chassis.data_encryption.kms_calls import KmsCalls
 from backend.chassis.data_encryption.settings import KEY_BYTES, EncryptionSettings
 from backend.chassis.database.sessions import Database
 from backend.chassis.database.types import UtcDateTime
@@ -51,56 +48,13 @@ _DATA_KEYS: Final = "data_keys"
 _CURRENT: Final = "current_data_keys"
 # An entry takes about 1 KiB.
 _MAX_CACHED: Final = 1000
-# After a failure of the KMS command, the same key is not requested again for this time.
-_RETRY_SECONDS: Final = 5.0
 _MAX_PREPARATION_SECONDS: Final = 10.0
 # Stands for a new key where failures are noted by the ids of keys.
 _NEW_KEY: Final = "new"
-_NONCE_BYTES: Final = 12
 KEY_ID_CHARACTERS: Final = 28
 _SET_KEY = (
     "Set ENCRYPTION_KEY_FILE or ENCRYPTION_KMS_COMMAND as it was when the data was encrypted."
 )
-
-
-class DataKey:
-    """A data key in clear. It encrypts values with AES-256-GCM (NIST SP 800-38D).
-
-    Nonces are random, so a key must encrypt less than 2³² values.
-    """
-
-    __slots__ = ("_cipher", "_key", "id", "tenant_id")
-
-    def __init__(self, key_id: str, tenant_id: str, key: bytes) -> None:
-        self.id = key_id
-        self.tenant_id = tenant_id
-        self._key = key
-        self._cipher = AESGCM(key)
-
-    def encrypt(self, content: bytes, context: str) -> bytes:
-        """Return *content* encrypted. It can only be decrypted with the same *context*."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, content, self.bind(context))
-
-    def decrypt(self, sealed: bytes, context: str) -> bytes:
-        """Return the content. Raises DamagedValue."""
-        nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        try:
-            return self._cipher.decrypt(nonce, content, self.bind(context))
-        except (InvalidTag, ValueError) as error:
-            raise DamagedValue(context) from error
-
-    def bind(self, context: str) -> bytes:
-        """Return the associated data of a value: tenant, data key and *context*."""
-        return json.dumps([self.tenant_id, self.id, context]).encode()
-
-    def derive(self, salt: bytes, info: bytes) -> bytes:
-        """Return a key of 32 bytes that is derived from this one (HKDF-SHA256, RFC 5869)."""
-        return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(self._key)
-
-    def wrap(self, wrapper: KeyWrapper) -> str:
-        """Return this key wrapped by *wrapper*. Raises MasterKeyError."""
-        return wrapper.wrap(self._key, _bind(self.tenant_id, self.id))
 
 
 class StoredKey(NamedTuple):
@@ -168,10 +122,7 @@ class DataKeys:
         self._cache: OrderedDict[str, DataKey] = OrderedDict()
         # A new key and its wrapped form, which the KMS command has made before it is needed.
         self._spare_key: tuple[bytes, str] | None = None
-        # Locks by key id, while the KMS command unwraps it.
-        self._running: dict[str, threading.Lock] = {}
-        # Failures of the KMS command by key id, with the monotonic time of the next attempt.
-        self._failures: dict[str, tuple[float, str]] = {}
+        self._kms_calls = KmsCalls()
 
     @property
     def master_key(self) -> str:
@@ -291,7 +242,7 @@ class DataKeys:
                 self._unwrap_with_master_key(row)
         if self._wrapper.label not in key_ids:
             probe = os.urandom(KEY_BYTES)
-            context = _bind("", "probe")
+            context = bind_wrapped_key("", "probe")
             if self._wrapper.unwrap(self._wrapper.wrap(probe, context), context) != probe:
                 raise MasterKeyError("ENCRYPTION_KMS_COMMAND: unwrap does not reverse wrap.")
 
@@ -307,25 +258,14 @@ class DataKeys:
                 return self._cache[row.id]
         if row.wrapped_by != KMS_LABEL:
             return self._add_to_cache(self._unwrap_with_master_key(row))
-        with self._wait_for_others(row.id):
+        with self._kms_calls.wait_for_others(row.id):
             with self._lock:
                 if row.id in self._cache:
                     return self._cache[row.id]
             return self._add_to_cache(self._unwrap_with_master_key(row))
 
-    @contextmanager
-    def _wait_for_others(self, key_id: str) -> Iterator[None]:
-        """Let one thread after another be in such blocks for *key_id*: commands are expensive."""
-        with self._lock:
-            running = self._running.setdefault(key_id, threading.Lock())
-        with running:
-            try:
-                yield
-            finally:
-                self._running.pop(key_id, None)
-
     def _unwrap_with_master_key(self, row: StoredKey) -> DataKey:
-        wrapper, context = self._get_wrapper(row), _bind(row.tenant_id, row.id)
+        wrapper, context = self._get_wrapper(row), bind_wrapped_key(row.tenant_id, row.id)
         try:
             key = self._call(wrapper, row.id, lambda: wrapper.unwrap(row.wrapped, context))
         except DamagedValue as error:
@@ -343,24 +283,8 @@ class DataKeys:
         return key
 
     def _call(self, wrapper: KeyWrapper, key_id: str, call: Callable[[], T]) -> T:
-        """Return the result of *call*, which is not called if it has failed a moment ago.
-
-        Otherwise each request would wait for a KMS that does not respond.
-        """
-        if wrapper.label != KMS_LABEL:
-            return call()
-        failure = self._failures.get(key_id)
-        if failure is not None and monotonic() < failure[0]:
-            raise MasterKeyError(failure[1])
-        try:
-            result = call()
-        except MasterKeyError as error:
-            if len(self._failures) >= _MAX_CACHED:
-                self._failures.clear()
-            self._failures[key_id] = (monotonic() + _RETRY_SECONDS, str(error))
-            raise
-        self._failures.pop(key_id, None)
-        return result
+        """Return the result of *call*, which uses *wrapper*."""
+        return call() if wrapper.label != KMS_LABEL else self._kms_calls.call(key_id, call)
 
     def _wrap_new_key(self, tenant_id: str, key_id: str) -> tuple[bytes, str]:
         """Return a new key and its wrapped form. A KMS command ignores tenant and id."""
@@ -368,7 +292,7 @@ class DataKeys:
             spare, self._spare_key = self._spare_key, None
         if spare is not None:
             return spare
-        key, context = os.urandom(KEY_BYTES), _bind(tenant_id, key_id)
+        key, context = os.urandom(KEY_BYTES), bind_wrapped_key(tenant_id, key_id)
         return key, self._call(self._wrapper, _NEW_KEY, lambda: self._wrapper.wrap(key, context))
 
     def _list_unused(self, database: Database, tenant_id: str | None) -> Sequence[StoredKey]:
@@ -485,7 +409,3 @@ def describe_missing_master_key(service: str, label: str) -> str:
             f"ENCRYPTION_KEY_FILE. {_SET_KEY}"
         )
     return f"Data of {service} is encrypted through a KMS command, which is not set. {_SET_KEY}"
-
-
-def _bind(tenant_id: str, key_id: str) -> bytes:
-    return json.dumps([tenant_id, key_id]).encode()

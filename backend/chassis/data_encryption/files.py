@@ -24,9 +24,9 @@ from typing import IO, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from backend.chassis.data_encryption.data_key import DataKey
 from backend.chassis.data_encryption.data_keys import (
     KEY_ID_CHARACTERS,
-    DataKey,
     DataKeys,
 )
 from backend.chassis.database.sessions import Database, Session

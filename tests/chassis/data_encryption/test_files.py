@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.chassis.data_encryption import files
-from backend.chassis.data_encryption.data_keys import DataKey
+from backend.chassis.data_encryption.data_key import DataKey
 from backend.chassis.data_encryption.files import (
     FileEncryption,
     SealedReader,
