@@ -362,13 +362,18 @@ def test_kms_command_is_not_run_while_the_database_is_written(
     assert len(find(start(values=values)[0], ada, MARKER)) == 4
 
 
-def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
-    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
+def write_kms_command(folder):
+    """Return a script that reverses keys, the log of its runs, and the variables that select it."""
+    script, log = folder / "kms.py", folder / "kms.log"
     script.write_text(
         f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
         "print(sys.stdin.readline().strip()[::-1])\n"
     )
-    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    return script, log, {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+
+
+def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
+    script, log, values = write_kms_command(tmp_path)
     client, _ = start(values=values)
     conversation_id = send(client, ada, MARKER).json["conversation_id"]
     client, _ = start(values=values)
@@ -383,12 +388,7 @@ def test_failed_kms_command_is_not_repeated_at_once(start, ada, tmp_path):
 
 
 def test_concurrent_requests_run_the_kms_command_once(start, ada, tmp_path):
-    script, log = tmp_path / "kms.py", tmp_path / "kms.log"
-    script.write_text(
-        f"import sys\nopen({str(log)!r}, 'a').write('run ')\n"
-        "print(sys.stdin.readline().strip()[::-1])\n"
-    )
-    values = {"ENCRYPTION_KMS_COMMAND": f"{sys.executable} -S {script}"}
+    _, log, values = write_kms_command(tmp_path)
     client, _ = start(values=values)
     conversation_id = send(client, ada, MARKER).json["conversation_id"]
     client, components = start(values=values)

@@ -96,7 +96,7 @@ def test_killed_transcription_runs_again_once_and_is_answered_once(
         wait_until(lambda: len(servers.transcriptions) == 1, 60)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    servers.release.set()  # nobody reads this response
+    servers.release.set()  # the test does not read this response
     assert read_conversation(client, colleague)["messages"][1:] == []
 
     with run_worker(settings, agent, servers):

@@ -152,15 +152,20 @@ def test_file_of_a_dead_worker_is_downloaded_by_another_one(
     assert get_attachment(senders).state == "stored"
 
 
-def test_file_of_a_deleted_conversation_is_deleted(
-    senders: WebhookSenders, files: AttachmentFiles, tmp_path: Path
-) -> None:
+def leave_orphan(senders: WebhookSenders, files: AttachmentFiles) -> AttachmentDownloads:
+    """Store a file whose conversation is deleted, and wait until it may be deleted too."""
     downloads = build_downloads(senders, files, StubDownloader(PNG))
     downloads.download_next()
     with senders.database.write("t1") as session:
         session.delete(session.query(Conversation).one())
-
     senders.clock.move(days=10_000)
+    return downloads
+
+
+def test_file_of_a_deleted_conversation_is_deleted(
+    senders: WebhookSenders, files: AttachmentFiles, tmp_path: Path
+) -> None:
+    downloads = leave_orphan(senders, files)
 
     assert downloads.delete_orphans() == 1
     assert list((tmp_path / "attachments").iterdir()) == []
@@ -169,11 +174,7 @@ def test_file_of_a_deleted_conversation_is_deleted(
 def test_files_are_kept_while_a_backup_is_taken(
     senders: WebhookSenders, files: AttachmentFiles, tmp_path: Path
 ) -> None:
-    downloads = build_downloads(senders, files, StubDownloader(PNG))
-    downloads.download_next()
-    with senders.database.write("t1") as session:
-        session.delete(session.query(Conversation).one())
-    senders.clock.move(days=10_000)
+    downloads = leave_orphan(senders, files)
 
     with files.block_deletion():
         assert downloads.delete_orphans() == 0
