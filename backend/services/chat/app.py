@@ -1,10 +1,11 @@
 """App factory of the chat service. Running this module starts the development server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flask import Flask
+from prometheus_client import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.messaging.audit_outbox import AuditOutbox
@@ -70,6 +71,25 @@ from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
 
 _STATIC_FOLDER = Path(__file__).parent / "static"
+_BLUEPRINTS = (
+    messages,
+    conversations,
+    uploads,
+    search,
+    history,
+    stats,
+    accounts,
+    contacts,
+    hooks,
+    inbound,
+    deliveries,
+    templates,
+    media,
+    webhooks,
+    audio,
+    visitors,
+    widget,
+)
 # Work that is overdue for this time means that no worker does it.
 _STALLED_AFTER = timedelta(minutes=1)
 
@@ -82,25 +102,8 @@ def create_app(
     metrics = Metrics()
     components = ChatComponents.open(settings, ChatMetrics(metrics.registry), now)
     database, message_log = components.database, components.message_log
-    database.register_metrics(metrics)
     delivery_service = DeliveryService(database, message_log, now)
-    metrics.register_polled(
-        PolledCollector(
-            "the queues",
-            lambda: queue_metrics(
-                {
-                    "answers": components.answers.count_waiting(),
-                    "deliveries": delivery_service.count_waiting(),
-                }
-            ),
-        )
-    )
-    tenant_stats = TenantStats(database.across_tenants(), now, settings.metrics_tenants)
-    metrics.register_polled(
-        PolledCollector(
-            "the statistics of tenants", lambda: tenant_metrics(tenant_stats.get_values())
-        )
-    )
+    _register_metrics(metrics, components, delivery_service)
     jobs = components.create_jobs()
     readiness = {"database": database.check_connection}
     app = create_service(
@@ -115,13 +118,53 @@ def create_app(
     deliver_events(app, settings.common, database, metrics, broker)
     waker = WorkerWaker(settings.folder, jobs)
     waker.listen(database)
-    for component in (
+    services = _create_services(components, audit)
+    for component in (*services, delivery_service, waker):
+        provide(app, component)
+    # Threads do not survive a fork, so they are started in the process that serves requests.
+    app.before_request(waker.start)
+    app.before_request(components.signals.start)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return verify_routes(app)
+
+
+def _register_metrics(
+    metrics: Metrics, components: ChatComponents, deliveries: DeliveryService
+) -> None:
+    database = components.database
+    tenant_stats = TenantStats(
+        database.across_tenants(), components.now, components.settings.metrics_tenants
+    )
+
+    def read_queues() -> Iterator[Metric]:
+        waiting = {
+            "answers": components.answers.count_waiting(),
+            "deliveries": deliveries.count_waiting(),
+        }
+        return queue_metrics(waiting)
+
+    database.register_metrics(metrics)
+    metrics.register_polled(PolledCollector("the queues", read_queues))
+    metrics.register_polled(
+        PolledCollector(
+            "the statistics of tenants", lambda: tenant_metrics(tenant_stats.get_values())
+        )
+    )
+
+
+def _create_services(components: ChatComponents, audit: AuditOutbox) -> tuple[object, ...]:
+    """Return what routes use: the components of *components*, and services made from them."""
+    settings, database, now = components.settings, components.database, components.now
+    message_log = components.message_log
+    return (
         components,
         components.board,
         components.follower,
         components.webhooks,
         components.media_links,
-        waker,
         MessageFiles(database, components.files),
         UploadService(database, components.files, now),
         AccountService(
@@ -136,7 +179,6 @@ def create_app(
         CallService(database.across_tenants(), message_log, components.board),
         ContactService(database, now),
         ConversationService(database, message_log, now),
-        delivery_service,
         HistoryService(database, message_log, audit, now),
         HookService(database, components.encryptor, components.signals.publish_change, now),
         IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
@@ -159,34 +201,7 @@ def create_app(
         WidgetFiles.load(_STATIC_FOLDER),
         WaitLimit(settings.max_wait.total_seconds()),
         WaitSlots(settings.common.threads),
-    ):
-        provide(app, component)
-    # Threads do not survive a fork, so they are started in the process that serves requests.
-    app.before_request(waker.start)
-    app.before_request(components.signals.start)
-    for blueprint in (
-        messages,
-        conversations,
-        uploads,
-        search,
-        history,
-        stats,
-        accounts,
-        contacts,
-        hooks,
-        inbound,
-        deliveries,
-        templates,
-        media,
-        webhooks,
-        audio,
-        visitors,
-        widget,
-    ):
-        app.register_blueprint(blueprint)
-    add_metrics_route(app)
-    add_docs_routes(app)
-    return verify_routes(app)
+    )
 
 
 if __name__ == "__main__":
