@@ -12,8 +12,10 @@ from centrifuge import (
     SubscribedContext,
     SubscriptionEventHandler,
 )
+from redis.asyncio.client import PubSub
 
 from backend.security.redis import connect
+from backend.security.revocation import CHANNEL as REVOCATION_CHANNEL
 from tests.servers import free_port, valkey, wait_until
 
 # The SDK leaves a transport open if its connection breaks.
@@ -126,6 +128,29 @@ def test_nothing_is_lost_when_subscriptions_are_cut(start, identities, token, va
             wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES, 60)
             assert receiver.received == list(range(MESSAGES))
             assert receiver.lost == 0
+
+
+@pytest.mark.parametrize("method", ["get_message", "subscribe"])
+def test_subscriptions_recover_after_an_unexpected_error_of_the_client(
+    start, token, valkey, monkeypatch, method
+):
+    service = start(valkey.url)
+    redis = connect(valkey.url)
+    failures = [RuntimeError("the handler is closed"), AttributeError("no writer")]
+    original = getattr(PubSub, method)
+
+    async def fail(self, *arguments, **options):
+        if failures and arguments != (REVOCATION_CHANNEL,):
+            raise failures.pop()
+        return await original(self, *arguments, **options)
+
+    with Receiver(service.url, token) as receiver:
+        monkeypatch.setattr(PubSub, method, fail)
+        redis.client_kill_filter(_type="pubsub")
+        publish_all([service], 3)
+        wait_until(lambda: len(receiver.received) >= 3)
+        assert receiver.received == [0, 1, 2]
+    assert not failures
 
 
 def test_nothing_is_lost_when_the_service_restarts(start, identities, token, valkey):

@@ -52,6 +52,9 @@ _MAX_CONNECTIONS: Final = 16
 # Of publications that are sent at once.
 _MAX_BATCH_CHARACTERS: Final = 1024 * 1024
 _ALL: Final = Position("*", 0)
+# redis-py and uvloop raise RuntimeError or AttributeError if the connection is closed while another
+# task is about to use it, e.g. while streams are subscribed to again.
+_FAILURES: Final = (RedisError, OSError, TimeoutError, RuntimeError, AttributeError)
 _log = logging.getLogger(__name__)
 
 # KEYS as in PUBLISH_SCRIPT. ARGV: new epoch, requested epoch, requested offset, limit, position
@@ -190,7 +193,8 @@ class ValkeyBroker:
     async def subscribe(self, stream: str) -> None:
         await self._wait_for_first_attempt()
         channel = self._channel
-        if channel is None:
+        # The first command takes a connection from the pool, which two tasks must not do at once.
+        if channel is None or not channel.subscribed:
             raise BrokerUnavailable
         self._streams[stream_channel(stream)] = stream
         try:
@@ -201,7 +205,7 @@ class ValkeyBroker:
             await cast("Awaitable[None]", channel.subscribe(stream_channel(stream)))
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await confirmed
-        except (RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise BrokerUnavailable from error
 
     async def unsubscribe(self, stream: str) -> None:
@@ -209,7 +213,7 @@ class ValkeyBroker:
         if self._channel is not None:
             try:
                 await cast("Awaitable[None]", self._channel.unsubscribe(stream_channel(stream)))
-            except (RedisError, OSError) as error:
+            except _FAILURES as error:
                 raise BrokerUnavailable from error
 
     async def get_positions(self, streams: Sequence[str]) -> Sequence[Position | None]:
@@ -272,7 +276,7 @@ class ValkeyBroker:
                 self._was_tried.set()
                 pause = _RECONNECT_SECONDS
                 await self._receive()
-            except (RedisError, OSError, TimeoutError) as error:
+            except _FAILURES as error:
                 if self.is_connected:
                     _log.warning("Redis is unavailable (%s). Nothing is delivered.", error)
                 self.is_connected = False
@@ -352,13 +356,13 @@ class ValkeyBroker:
 
     async def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
-        with suppress(RedisError, OSError):
+        with suppress(*_FAILURES):
             if channel is not None:
                 await channel.aclose()  # type: ignore[no-untyped-call]
 
     async def _close_client(self) -> None:
         redis, self._redis = self._redis, None
-        with suppress(RedisError, OSError):
+        with suppress(*_FAILURES):
             if redis is not None:
                 await redis.aclose()
 
@@ -376,7 +380,7 @@ class ValkeyBroker:
             raise BrokerUnavailable
         try:
             return await command(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise BrokerUnavailable from error
 
     async def _evaluate(self, script: str, digest: str, arguments: Sequence[str | int]) -> Any:

@@ -50,9 +50,20 @@ class Stream:
         subscribers: subscribers by encoder, so that a publication is encoded once for each.
         joining: subscribers that have already received publications up to an offset after
             `position`.
+        is_reading: publications may be missing, and a task reads them.
+        reading_number: number of that task. Tasks with lower numbers end.
     """
 
-    __slots__ = ("buffer", "is_reading", "joining", "position", "ready", "subscribers", "topic")
+    __slots__ = (
+        "buffer",
+        "is_reading",
+        "joining",
+        "position",
+        "reading_number",
+        "ready",
+        "subscribers",
+        "topic",
+    )
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
@@ -61,6 +72,7 @@ class Stream:
         self.joining: dict[Subscriber, int] = {}
         self.buffer: list[tuple[str, Publication]] = []
         self.is_reading = False
+        self.reading_number = 0
         self.ready: asyncio.Task[None] | None = None
 
     @property
@@ -155,13 +167,12 @@ class Hub:
     def connection_lost(self) -> None:
         """Stop delivery until `recover` is called: publications may be missed."""
         for stream in self.streams.values():
-            stream.is_reading = True
+            _next_reading(stream)
 
     async def recover(self) -> None:
         """Subscribe again to all streams and deliver what was missed."""
         for stream in list(self.streams.values()):
-            stream.is_reading = True
-            self._create_task(self._resume(stream))
+            self._create_task(self._resume(stream, _next_reading(stream)))
 
     async def check_positions(self) -> None:
         """Compare all positions with the broker's: a lost message would otherwise stay unnoticed
@@ -311,31 +322,33 @@ class Hub:
 
     def _start_reading(self, stream: Stream) -> None:
         if not stream.is_reading:
-            stream.is_reading = True
-            self._create_task(self._read_missing(stream))
+            self._create_task(self._read_missing(stream, _next_reading(stream)))
 
-    async def _resume(self, stream: Stream) -> None:
-        try:
-            await self._broker.subscribe(stream.topic.stream)
-        except BrokerUnavailable:
-            return  # `recover` is called again after the next connection.
-        if stream.position is None:
-            stream.is_reading = False
+    async def _resume(self, stream: Stream, number: int) -> None:
+        while self._is_current(stream, number):
+            try:
+                await self._broker.subscribe(stream.topic.stream)
+            except BrokerUnavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if stream.position is not None:
+                await self._read_missing(stream, number)
+            elif self._is_current(stream, number):
+                stream.is_reading = False
             return
-        await self._read_missing(stream)
 
-    async def _read_missing(self, stream: Stream) -> None:
+    async def _read_missing(self, stream: Stream, number: int) -> None:
         """Deliver the publications between the position of this process and the broker's."""
-        name, retention = stream.topic.stream, stream.topic.kind.retention
-        while self.streams.get(name) is stream and stream.position is not None:
+        retention = stream.topic.kind.retention
+        while self._is_current(stream, number) and stream.position is not None:
             try:
                 replay = await self._broker.read(
-                    name, stream.position, retention.max_entries, retention
+                    stream.topic.stream, stream.position, retention.max_entries, retention
                 )
             except BrokerUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if self.streams.get(name) is not stream:
+            if not self._is_current(stream, number):
                 return
             if not replay.recovered:
                 self._lose(stream)
@@ -348,6 +361,9 @@ class Hub:
             stream.is_reading = False
             self._apply_buffer(stream)
             return
+
+    def _is_current(self, stream: Stream, number: int) -> bool:
+        return self.streams.get(stream.topic.stream) is stream and stream.reading_number == number
 
     def _promote_joined(self, stream: Stream) -> None:
         """Add subscribers whose replay is reached; latest streams replay only some offsets."""
@@ -364,3 +380,10 @@ class Hub:
         self._create_task(self._unsubscribe(stream.topic.stream))
         for subscriber in stream.list_subscribers():
             subscriber.stream_lost(stream)
+
+
+def _next_reading(stream: Stream) -> int:
+    """Buffer publications and end tasks that read. Returns the number of the next one."""
+    stream.is_reading = True
+    stream.reading_number += 1
+    return stream.reading_number
