@@ -17,19 +17,26 @@ main() {
   ./start_microservices.sh install --tests
   make_scratch
   case ${1-} in
-    # First the tests that measure time.
-    "")
-      compile_tests &
-      lint
-      wait $! || true # pytest reports errors of test modules below
-      mapfile -t alone < <(grep -rl --include='*.py' 'mark\.alone' tests)
-      run_tests -m "alone and not slow" "${alone[@]}"
-      run_tests -m "not alone and not slow" "${parallel[@]}"
-      ;;
-    --lint) lint ;;
+    "") run_all ;;
+    --lint) check_style && check_code ;;
     --postgresql) run_on_postgresql "${@:2}" ;;
     *) run_tests "$@" ;;
   esac
+}
+
+run_all() {
+  local alone status=0
+  check_style
+  # First the tests that measure time. They leave one CPU idle most of the time.
+  compile_tests &
+  mapfile -t alone < <(grep -rl --include='*.py' 'mark\.alone' tests)
+  run_tests -m "alone and not slow" "${alone[@]}"
+  wait $! || true # pytest reports errors of test modules below
+  check_code >"$scratch/checks.log" 2>&1 &
+  run_tests -m "not alone and not slow" "${parallel[@]}" || status=$?
+  wait $! || status=$?
+  cat "$scratch/checks.log"
+  return "$status"
 }
 
 run_on_postgresql() {
@@ -41,16 +48,19 @@ run_on_postgresql() {
   fi
 }
 
-lint() {
+check_style() {
   .venv-dev/bin/python -m ruff format --check
   .venv-dev/bin/python -m ruff check
-  .venv-dev/bin/python -m mypy
-  .venv-dev/bin/lint-imports
 }
 
-# Write the byte code of the test modules while the linters use the other CPU.
+# These use the time that tests leave.
+check_code() {
+  nice -n 19 .venv-dev/bin/python -m mypy && nice -n 19 .venv-dev/bin/lint-imports
+}
+
+# Write the byte code of the test modules, which four processes would otherwise compile at once.
 compile_tests() {
-  .venv-dev/bin/python -m pytest --collect-only --quiet tests >/dev/null 2>&1
+  nice -n 19 .venv-dev/bin/python -m pytest --collect-only --quiet tests >/dev/null 2>&1
 }
 
 run_tests() {

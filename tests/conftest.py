@@ -1,8 +1,10 @@
 """Options and fixtures that all tests share."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from inspect import isfunction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,8 @@ from tests.identities import Identities
 
 # The tests of these files call one suite, which takes 20 s of CPU time to start and stop.
 SHARED_SUITE = "tests/suite"
+# These read the syntax trees of all files.
+SAME_SOURCES = ("tests/architecture/test_language.py", "tests/architecture/test_code_rules.py")
 LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
 
 # Folders that replaced systems have, and the markers of the tests that they stand for.
@@ -59,22 +63,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def _cache_url_builders() -> None:
-    """Compile the URL builders of a route once for all apps of the tests.
+def _cache_compiled_rules() -> None:
+    """Compile each route once for all apps of the tests.
 
-    Werkzeug generates two functions for each route of each app, which takes half of the time of
-    creating an app. They depend on the route only.
+    Werkzeug parses each route of each app and generates two functions for it, which takes more than
+    half of the time of creating an app.
     """
-    compile_builder = Rule._compile_builder
-    builders: dict[object, Callable[..., tuple[str, str]]] = {}
+    compile_rule = Rule.compile
+    compiled: dict[object, dict[str, Any]] = {}
+    names = ("_parts", "_trace", "_converters", "arguments")
 
-    def get_builder(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = (tuple(rule._trace), tuple(rule.arguments), str(rule.defaults), append_unknown)
-        if key not in builders:
-            builders[key] = compile_builder(rule, append_unknown)
-        return builders[key]
+    def compile_once(rule: Rule) -> None:
+        key: tuple[object, ...] = (
+            rule.rule,
+            rule.subdomain,
+            rule.host,
+            rule.merge_slashes,
+            str(rule.defaults),
+        )
+        key += (rule.map.host_matching, *rule.map.converters.items())
+        if key not in compiled:
+            compile_rule(rule)
+            builders = {name: getattr(rule, name).__func__ for name in ("_build", "_build_unknown")}
+            compiled[key] = {name: getattr(rule, name) for name in names} | builders
+        for name, value in compiled[key].items():
+            setattr(rule, name, value.__get__(rule) if isfunction(value) else value)
 
-    pytest.MonkeyPatch().setattr(Rule, "_compile_builder", get_builder)
+    pytest.MonkeyPatch().setattr(Rule, "compile", compile_once)
 
 
 def _share_compiled_statements() -> None:
@@ -91,7 +106,7 @@ def _share_compiled_statements() -> None:
     patch.setattr(Engine, "_compiled_cache", shared, raising=False)
 
 
-_cache_url_builders()
+_cache_compiled_rules()
 _share_compiled_statements()
 
 
@@ -134,6 +149,8 @@ class FileScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        if file in SAME_SOURCES:
+            return SAME_SOURCES[0]
         return SHARED_SUITE if str(Path(file).parent) == SHARED_SUITE else file
 
 

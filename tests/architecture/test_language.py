@@ -6,6 +6,7 @@ that a user can see (exceptions, titles, help texts, findings, log messages).
 """
 
 import ast
+import gc
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -171,13 +172,20 @@ def sources() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
     """Return (path relative to the project, all syntax nodes) of every Python file."""
     files = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
     own = Path(__file__)
-    return tuple(
-        (str(file.relative_to(ROOT)), tuple(ast.walk(ast.parse(file.read_text("utf-8")))))
-        for file in files
-        if file != own
-        and "migrations" not in file.parts
-        and not file.is_relative_to(ROOT / "tests" / "data")
-    )
+    # Garbage collection would go through the growing number of nodes again and again, and later
+    # through all of them.
+    gc.disable()
+    try:
+        return tuple(
+            (str(file.relative_to(ROOT)), tuple(ast.walk(ast.parse(file.read_text("utf-8")))))
+            for file in files
+            if file != own
+            and "migrations" not in file.parts
+            and not file.is_relative_to(ROOT / "tests" / "data")
+        )
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def name_parts(name: str) -> list[str]:
