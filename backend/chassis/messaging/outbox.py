@@ -8,7 +8,7 @@ are published to the broker. A relay for each channel (relay.py) delivers its ev
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -39,8 +39,12 @@ class OutboxState:
     oldest_pending_at: datetime | None
 
 
+@cache
 def outbox_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
-    """Return the table of *service*'s events. The service's migrations create it."""
+    """Return the table of *service*'s events. The service's migrations create it.
+
+    Equal arguments return the same object, so that its statements are compiled once.
+    """
     name = f"{service}_outbox"
     return sa.Table(
         name,
@@ -67,6 +71,7 @@ def outbox_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
     )
 
 
+@cache
 def lease_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
     """Return the table of *service*'s leases. The service's migrations create it."""
     return sa.Table(

@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,8 +67,12 @@ class IdempotencyInProgress(ServiceError):
         return {"Retry-After": "1"}
 
 
+@cache
 def idempotency_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
-    """Return the table of *service*'s stored responses. The service's migrations create it."""
+    """Return the table of *service*'s stored responses. The service's migrations create it.
+
+    Equal arguments return the same object, so that its statements are compiled once.
+    """
     return sa.Table(
         f"{service}_idempotency_keys",
         metadata if metadata is not None else sa.MetaData(),
