@@ -93,6 +93,9 @@ class FirstTokenCallback(AsyncCallbackHandler):
         """End the precedence of the run."""
         self._priority.remove_waiting_run(self)
 
+    async def on_chat_model_start(self, *_args: Any, **_: Any) -> None:
+        self._priority.limit_waiting_run(self)
+
     async def on_llm_new_token(
         self,
         token: Any,  # a list with some providers
