@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
 
-import httpx2
+import httpx
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from backend.ai.chat_models.measured_speed import MeasuredSpeed
 from backend.ai.chat_models.model_address import ModelAddress
@@ -51,35 +51,26 @@ class LocalServerModel(OpenAICompatibleModel):
         timeout = self.speed.compute_timeout_seconds(prompt_tokens, response_tokens)
         return max(min(timeout, _MAX_CHUNK_SECONDS), self.chunk_timeout_seconds)
 
-    def _convert_chunk_to_generation_chunk(
-        self,
-        chunk: dict[str, Any],
-        default_chunk_class: type,
-        base_generation_info: dict[str, Any] | None,
-    ) -> ChatGenerationChunk | None:
-        if isinstance(timings := chunk.get("timings"), dict):
+    def convert_document(self, document: dict[str, Any]) -> ChatGenerationChunk | None:
+        if isinstance(timings := document.get("timings"), dict):
             self.speed.record_timings(timings)
-        converted = super()._convert_chunk_to_generation_chunk(
-            chunk, default_chunk_class, base_generation_info
-        )
-        progress = chunk.get(PROMPT_PROGRESS)
-        if converted is not None and isinstance(progress, dict):
+        chunk = super().convert_document(document)
+        progress = document.get(PROMPT_PROGRESS)
+        if chunk is not None and isinstance(progress, dict):
             tokens = [progress.get("processed"), progress.get("total")]
             if all(isinstance(count, int) for count in tokens):
-                converted.message.additional_kwargs[PROMPT_PROGRESS] = tokens
-        return converted
+                chunk.message.additional_kwargs[PROMPT_PROGRESS] = tokens
+        return chunk
 
 
 def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
     """Return the model at *address*. Its calls have no time limit but that of their chunks."""
     return LocalServerModel(
-        model=address.model,
+        model_name=address.model,
         base_url=address.base_url,
-        api_key=lambda: address.key or "",
-        timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_SECONDS),
+        api_key=SecretStr(address.key or ""),
+        timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_SECONDS),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
-        stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
         # With fallback models there are no retries: a fallback model answers sooner.
         max_retries=0 if settings.fallback_ids else 1,
-        stream_usage=True,
     )

@@ -1,33 +1,30 @@
-"""OpenAI models, and models of servers with an OpenAI-compatible API."""
+"""Models of servers with an OpenAI-compatible API."""
 
-from typing import Any
+from typing import Any, Final
 
-import httpx2
-import openai
+import httpx
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
-from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import SecretStr
 
+from backend.ai.chat_models.chat_completions_model import ChatCompletionsModel
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON, CheckedChatModel
-from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, error_for_status
+from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable
 from backend.ai.chat_models.model_address import ModelAddress
 from backend.ai.chat_models.settings import ModelSettings
 from backend.chassis.web.problems import ServiceError
 
-# Self-hosted servers often need no API key, but the client always sends one.
-_PLACEHOLDER_API_KEY = "none"
+# Self-hosted servers often need no API key, but some require the header.
+_PLACEHOLDER_API_KEY: Final = "none"
 
 
-class _CheckedOpenAIModel(CheckedChatModel):
-    """Error translation for the OpenAI client."""
+class OpenAICompatibleModel(CheckedChatModel, ChatCompletionsModel):
+    """A checked chat model of an OpenAI-compatible server."""
 
     def translate_error(self, error: Exception) -> ServiceError | None:
         match error:
-            case openai.APITimeoutError() | httpx2.TimeoutException():
+            case httpx.TimeoutException():
                 return ModelTimeout()
-            case openai.APIStatusError():
-                return error_for_status(error.status_code)
-            case openai.APIError() | httpx2.TransportError():
+            case httpx.HTTPError() | httpx.StreamError():
                 return ModelUnavailable()
             case _:
                 return None
@@ -36,28 +33,14 @@ class _CheckedOpenAIModel(CheckedChatModel):
         return metadata.get(FINISH_REASON)
 
 
-class OpenAIModel(_CheckedOpenAIModel, ChatOpenAI):
-    """A model of OpenAI."""
-
-
-class OpenAICompatibleModel(_CheckedOpenAIModel, BaseChatOpenAI):
-    """A model of an OpenAI-compatible server.
-
-    ChatOpenAI sends max_completion_tokens, which many servers do not support.
-    """
-
-
 def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
     """Return the model at *address*. Streamed responses also report the token usage."""
-    model_class = OpenAIModel if address.provider == "openai" else OpenAICompatibleModel
-    return model_class(
-        model=address.model,
+    return OpenAICompatibleModel(
+        model_name=address.model,
         base_url=address.base_url,
-        api_key=lambda: address.key or _PLACEHOLDER_API_KEY,
-        timeout=settings.timeout.total_seconds(),
+        api_key=SecretStr(address.key or _PLACEHOLDER_API_KEY),
+        timeout=httpx.Timeout(settings.timeout.total_seconds()),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
-        stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
         # With fallback models there are no retries: a fallback model answers sooner.
         max_retries=0 if settings.fallback_ids else 1,
-        stream_usage=True,
     )

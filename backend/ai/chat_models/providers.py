@@ -49,7 +49,7 @@ class Provider:
 _ROWS: Final = (
     Provider(
         "openai",
-        module="openai_compatible",
+        module="openai_platform",
         package="langchain_openai",
         default_url="https://api.openai.com/v1",
         api_key_variable="OPENAI_API_KEY",
@@ -75,13 +75,13 @@ _ROWS: Final = (
     Provider(
         "openai-compatible",
         module="openai_compatible",
-        package="langchain_openai",
+        package="langchain_core",
         accepts_shared_api_key=True,
     ),
     Provider(
         "local",
         module="local_server",
-        package="langchain_openai",
+        package="langchain_core",
         fixed_context_tokens=CONTEXT_TOKENS,
         is_configurable=False,
     ),

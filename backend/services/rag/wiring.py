@@ -145,7 +145,7 @@ class RagComponents:
             sentence_models=sentence_models,
             similarities=StoredSimilarities(all_tenants, sentence_models, query_vectors),
             sentence_embedder=SentenceEmbedder(
-                all_tenants, sentence_models, ingestion.has_due_document
+                all_tenants, sentence_models, ingestion.has_due_or_claimed_document
             ),
             audit=audit,
         )

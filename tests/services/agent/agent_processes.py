@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
@@ -17,7 +17,7 @@ from backend.security.tokens import public_jwk
 from tests.databases import variables_in
 from tests.identities import Identities
 from tests.servers import free_port, process, wait_until
-from tests.services.agent.fakes import FakeRagService, FakeRequestHandler, ScriptedModel, run_server
+from tests.services.agent.fakes import FakeRagService, FakeRequestHandler, run_server
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,11 +67,23 @@ class AgentProcess:
             return False
 
 
+class ModelServer(Protocol):
+    """A server with OpenAI's API."""
+
+    @property
+    def url(self) -> str: ...
+
+
 @contextmanager
 def run_agents(
-    folder: Path, identities: Identities, model: ScriptedModel, redis_url: str, count: int = 1
+    folder: Path,
+    identities: Identities,
+    model: ModelServer,
+    redis_url: str,
+    count: int = 1,
+    root: Path = ROOT,
 ) -> Iterator[list[AgentProcess]]:
-    """Run *count* agents that share a database, a Redis and *model*."""
+    """Run *count* agents of the checkout *root* that share a database, a Redis and *model*."""
     SharedRevocations(connect(redis_url)).repopulate(RevocationHistory([], {}, {}, 600))
     with run_server(KeyPublisher(identities)) as keys, run_server(FakeRagService()) as rag_service:
         environment = {
@@ -85,7 +97,7 @@ def run_agents(
             "LLM": f"{model.url}/v1#scripted",
         }
         command = [sys.executable, "-m", "backend.operations", "serve", "agent"]
-        with _start_agents(command, folder, environment, count) as agents:
+        with _start_agents(command, folder, environment, count, root) as agents:
             for agent in agents:
                 wait_until(agent.is_ready, 60)
             yield agents
@@ -93,7 +105,7 @@ def run_agents(
 
 @contextmanager
 def _start_agents(
-    command: list[str], folder: Path, environment: dict[str, str], count: int
+    command: list[str], folder: Path, environment: dict[str, str], count: int, root: Path
 ) -> Iterator[list[AgentProcess]]:
     if not count:
         yield []
@@ -104,9 +116,9 @@ def _start_agents(
             command,
             folder / "agents.log",
             env=environment | {"AGENT_SERVICE_PORT": str(port)},
-            cwd=ROOT,
+            cwd=root,
         ) as child,
-        _start_agents(command, folder, environment, count - 1) as others,
+        _start_agents(command, folder, environment, count - 1, root) as others,
     ):
         yield [AgentProcess(f"http://127.0.0.1:{port}", child.pid), *others]
         child.send_signal(signal.SIGQUIT)  # immediately: a graceful stop takes seconds

@@ -9,8 +9,10 @@ _CHECK_INTERVAL_SECONDS: Final = 0.02
 _OVERLOAD_SECONDS: Final = 0.01
 # A token waits at most this long, so that no stream stops.
 _MAX_TOKEN_DELAY_SECONDS: Final = 0.5
-# A run without a token after this time waits for a model or tool, not for the loop.
-_PRECEDENCE_SECONDS: Final = 2.0
+# A run that has not called its model after this time waits for something other than the loop.
+_MAX_START_SECONDS: Final = 10.0
+# A run without a token after this time waits for its model, not for the loop.
+_MAX_MODEL_SECONDS: Final = 2.0
 
 
 class FirstTokenPriority:
@@ -30,12 +32,17 @@ class FirstTokenPriority:
         self._may_continue.set()
 
     def add_waiting_run(self, run: object) -> None:
-        """Give *run* precedence until `remove_waiting_run`, at most for two seconds."""
+        """Give *run* precedence until `remove_waiting_run`, at most for ten seconds."""
         loop = asyncio.get_running_loop()
-        self._waiting_until[run] = loop.time() + _PRECEDENCE_SECONDS
+        self._waiting_until[run] = loop.time() + _MAX_START_SECONDS
         if not self._is_measuring:
             self._is_measuring = True
             self._schedule_measurement(loop)
+
+    def limit_waiting_run(self, run: object) -> None:
+        """End the precedence of *run*, which calls its model now, after two more seconds."""
+        if run in self._waiting_until:
+            self._waiting_until[run] = asyncio.get_running_loop().time() + _MAX_MODEL_SECONDS
 
     def remove_waiting_run(self, run: object) -> None:
         """End the precedence of *run*, if it has any."""

@@ -4,11 +4,13 @@ This module imports LangChain, which takes seconds. Only the runner imports it, 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from contextvars import Context
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import langsmith
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
@@ -59,6 +61,8 @@ from backend.services.agent.model import (
 
 # One model call takes three steps of the graph: model, guard and tools. One more is spare.
 _GRAPH_STEPS_PER_MODEL_CALL: Final = 4
+
+T = TypeVar("T")
 
 
 class AgentGraph:
@@ -130,7 +134,7 @@ class AgentGraph:
             limits = replace(limits, max_tokens=max_tokens)
         user_text = _join_user_messages(request.history)
         context = RunContext(request, limits, emit_event, user_text, chain, tools)
-        agent = await asyncio.to_thread(self.get_agent)
+        agent = self._agent or await asyncio.to_thread(self.get_agent)
         run_timeout = self._models.get_run_timeout(request.model, limits.run_timeout)
         try:
             async with asyncio.timeout(run_timeout.total_seconds()):
@@ -227,6 +231,21 @@ class AgentGraph:
         tokens = count_tokens(messages, response)
         await emit_event(TokenUsage(chain.model, *tokens))
         await emit_event(RunFinished(chain.model, finish_reason, *tokens))
+
+
+def run_tracing_hooks_in_loop() -> None:
+    """Let LangSmith's wrappers of middleware run in the event loop, in this process.
+
+    For every call of a model or tool they otherwise pass two functions to a thread, which do
+    nothing unless traces are sent to LangSmith.
+    """
+    langsmith.set_runtime_overrides(aio_to_thread=_run_in_loop)
+
+
+async def _run_in_loop(
+    _default: object, context: Context, function: Callable[..., T], /, *args: Any, **kwargs: Any
+) -> T:
+    return context.run(function, *args, **kwargs)
 
 
 def _bind_settings(model: BaseChatModel, request: CompletionRequest) -> Any:

@@ -2,7 +2,9 @@
 
 import asyncio
 import queue
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.services.agent.engine.call_telemetry import trace_tool_call
@@ -19,6 +21,7 @@ from backend.services.agent.model import (
     RunEvent,
     RunFinished,
     RunRequest,
+    TextDelta,
     Tool,
     ToolCall,
     ToolContext,
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _MAX_QUEUED_EVENTS: Final = 256
 _IDLE_SECONDS: Final = 0.25
 _FULL_QUEUE_RETRY_SECONDS: Final = 0.02
+
+_QueuedEvent = RunEvent | Exception
 
 # EmitEvent of run_context, repeated here because run_context imports LangChain.
 EmitEvent = Callable[[RunEvent], Coroutine[Any, Any, None]]
@@ -84,8 +89,10 @@ class AgentRunner:
     async def _run(self, request: RunRequest, emit_event: EmitEvent) -> None:
         if not self._traces_to_langsmith and await self._direct_answers.run(request, emit_event):
             return
-        graph = await asyncio.to_thread(self._get_graph)
-        await graph.run_agent(request, emit_event)
+        # Only the first call takes long: it imports LangChain.
+        if self._graph is None:
+            await asyncio.to_thread(self._get_graph)
+        await self._get_graph().run_agent(request, emit_event)
 
     def stream_completion(self, request: CompletionRequest) -> Generator[RunEvent]:
         """Call a model once with a client's messages and tools and yield the events."""
@@ -125,9 +132,11 @@ class AgentRunner:
 
     def _get_graph(self) -> "AgentGraph":
         if self._graph is None:
-            from backend.services.agent.engine.graph import AgentGraph
+            from backend.services.agent.engine.graph import AgentGraph, run_tracing_hooks_in_loop
             from backend.services.agent.engine.telemetry import AgentTelemetry
 
+            if not self._traces_to_langsmith:
+                run_tracing_hooks_in_loop()
             telemetry = AgentTelemetry(self._metrics, with_content=self._traces_content)
             self._graph = AgentGraph(self._models, self._toolbox, self._tool_executor, telemetry)
         return self._graph
@@ -135,22 +144,39 @@ class AgentRunner:
     def _iterate_events(
         self, execute: Callable[[EmitEvent], Coroutine[Any, Any, None]]
     ) -> Generator[RunEvent]:
-        events: queue.Queue[RunEvent | Exception] = queue.Queue(_MAX_QUEUED_EVENTS)
+        events: queue.Queue[_QueuedEvent] = queue.Queue(_MAX_QUEUED_EVENTS)
         task = self._loop.submit(_put_events(execute, events))
         try:
             while True:
                 try:
-                    event = events.get(timeout=_IDLE_SECONDS)
+                    first = events.get(timeout=_IDLE_SECONDS)
                 except queue.Empty:
                     yield IdleEvent()
                     continue
-                if isinstance(event, Exception):
-                    raise event
-                yield event
-                if isinstance(event, RunFinished):
-                    return
+                for event in _join_texts([first, *_take_waiting(events)]):
+                    if isinstance(event, Exception):
+                        raise event
+                    yield event
+                    if isinstance(event, RunFinished):
+                        return
         finally:
             task.cancel()
+
+
+def _take_waiting(events: queue.Queue[_QueuedEvent]) -> Iterator[_QueuedEvent]:
+    """Yield the events that are in the queue now."""
+    with suppress(queue.Empty):
+        for _ in range(_MAX_QUEUED_EVENTS):
+            yield events.get_nowait()
+
+
+def _join_texts(events: Sequence[_QueuedEvent]) -> Iterator[_QueuedEvent]:
+    """Yield *events*, with texts that follow each other as one: a late consumer catches up."""
+    for is_text, group in groupby(events, lambda event: isinstance(event, TextDelta)):
+        if is_text:
+            yield TextDelta("".join(event.text for event in group if isinstance(event, TextDelta)))
+        else:
+            yield from group
 
 
 def _allow_call(tool: Tool, call: ToolCall) -> None:
@@ -159,9 +185,9 @@ def _allow_call(tool: Tool, call: ToolCall) -> None:
 
 async def _put_events(
     execute: Callable[[EmitEvent], Coroutine[Any, Any, None]],
-    events: queue.Queue[RunEvent | Exception],
+    events: queue.Queue[_QueuedEvent],
 ) -> None:
-    async def put_event(event: RunEvent | Exception) -> None:
+    async def put_event(event: _QueuedEvent) -> None:
         # Backpressure: a slow consumer slows the model down. The loop itself must never block.
         while True:
             try:

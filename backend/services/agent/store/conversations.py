@@ -36,6 +36,13 @@ _RELEASE_LEASE: Final = (
     .values(run_id=None, run_until=None, cancel_asked=False, updated_at=bindparam("updated_at"))
 )
 
+# Each run reads it twice a second.
+_SELECT_LEASE_END: Final = select(_CONVERSATIONS.c.run_until).where(
+    _CONVERSATIONS.c.id == bindparam("conversation"),
+    _CONVERSATIONS.c.run_id == bindparam("leased_run"),
+    _CONVERSATIONS.c.cancel_asked.is_(False),
+)
+
 
 def find_conversation(
     session: Session,
@@ -198,13 +205,8 @@ def finish_run(
 
 def get_lease_end(session: Session, conversation_id: str, run_id: str) -> datetime | None:
     """Return the end of *run_id*'s lease; None if the run was cancelled or lost the lease."""
-    return session.scalar(
-        select(Conversation.run_until).where(
-            Conversation.id == conversation_id,
-            Conversation.run_id == run_id,
-            Conversation.cancel_asked.is_(False),
-        )
-    )
+    parameters = {"conversation": conversation_id, "leased_run": run_id}
+    return session.scalar(_SELECT_LEASE_END, parameters)
 
 
 def extend_lease(session: Session, conversation_id: str, run_id: str, until: datetime) -> bool:

@@ -268,13 +268,19 @@ class DocumentService:
         """Return the documents when all are processed, or after *timeout_seconds*."""
         started = time.monotonic()
         deadline = started + timeout_seconds
-        while True:
-            with attach_span_context(None):  # do not add every poll to the trace
-                documents = [self.get_document(viewer, key) for key in document_ids]
-            is_processed = all(document.is_processed for document in documents)
-            if is_processed or time.monotonic() >= deadline:
-                return documents
+        while time.monotonic() < deadline and self._has_unprocessed(viewer, document_ids):
             threading.Event().wait(_get_poll_seconds(time.monotonic() - started))
+        return [self.get_document(viewer, key) for key in document_ids]
+
+    def _has_unprocessed(self, viewer: Viewer, document_ids: Sequence[str]) -> bool:
+        """Return True if one of the documents is not processed. Cheap enough to be polled."""
+        with (
+            attach_span_context(None),  # do not add every poll to the trace
+            self._database.read(viewer.tenant_id) as session,
+        ):
+            return store.has_document_with_status_other_than(
+                session, viewer.tenant_id, document_ids, FINAL_STATUSES
+            )
 
     def update_document(
         self,

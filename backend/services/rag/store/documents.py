@@ -177,6 +177,18 @@ def get_document(
     return session.scalar(_select_visible(tenant_id, user_id).where(DocumentRow.id == document_id))
 
 
+def has_document_with_status_other_than(
+    session: Session, tenant_id: str, document_ids: Sequence[str], statuses: Sequence[str]
+) -> bool:
+    """Return True if one of the documents exists and its status is none of *statuses*."""
+    others = select(DocumentRow.id).where(
+        DocumentRow.id.in_(document_ids),
+        DocumentRow.tenant_id == tenant_id,
+        DocumentRow.status.not_in(statuses),
+    )
+    return session.scalar(others.limit(1)) is not None
+
+
 def list_documents(
     session: Session,
     tenant_id: str,

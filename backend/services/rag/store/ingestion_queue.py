@@ -49,6 +49,15 @@ def has_due_document(session: Session, now: datetime) -> bool:
     return bool(session.scalar(select(exists(select(DocumentRow.id).where(_is_due(now))))))
 
 
+def has_due_or_claimed_document(session: Session, now: datetime) -> bool:
+    """Return True if a document waits whose delay is over, or if one is being processed."""
+    # Two queries, so that each uses an index.
+    claimed = select(DocumentRow.id).where(
+        DocumentRow.status == "processing", DocumentRow.claim.is_not(None)
+    )
+    return has_due_document(session, now) or bool(session.scalar(select(exists(claimed))))
+
+
 def has_unfinished_work(session: Session) -> bool:
     """Return True if a document is not ready and has not failed, or if a removal is pending."""
     unfinished = select(DocumentRow.id).where(DocumentRow.status.in_(("queued", "processing")))

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from backend.services.agent.engine import first_token_priority
 from backend.services.agent.engine.first_token_priority import FirstTokenPriority
 
 
@@ -58,5 +59,21 @@ def test_tokens_continue_if_the_new_run_gets_no_token(priority):
         priority.add_waiting_run(object())
         for _ in range(10):
             await priority.wait_for_new_runs()
+
+    run_with_load(scenario)
+
+
+def test_tokens_do_not_wait_for_a_run_whose_model_is_slow(priority, monkeypatch):
+    monkeypatch.setattr(first_token_priority, "_MAX_MODEL_SECONDS", 0.0)
+    monkeypatch.setattr(first_token_priority, "_MAX_TOKEN_DELAY_SECONDS", 600.0)
+
+    async def scenario():
+        run = object()
+        priority.add_waiting_run(run)
+        priority.limit_waiting_run(run)
+        async with asyncio.timeout(60):
+            for _ in range(10):
+                await priority.wait_for_new_runs()
+                await asyncio.sleep(0)
 
     run_with_load(scenario)

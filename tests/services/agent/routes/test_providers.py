@@ -84,7 +84,9 @@ def test_streamed_answer_contains_tokens_and_usage(start_agent, server, ada):
     )
 
     tokens = [data["text"] for name, data in events if name == "token"]
-    assert (len(tokens), "".join(tokens)) == (3, "Seven small boats.")
+    # Text that arrives together can be one token event.
+    assert 1 <= len(tokens) <= 3
+    assert "".join(tokens) == "Seven small boats."
     done = events[-1][1]
     assert (done["model"], done["finish_reason"]) == ("scripted", "stop")
     assert done["usage"] == {"prompt_tokens": 11, "completion_tokens": 7}

@@ -31,6 +31,8 @@ _POLL_SECONDS: Final = 0.1
 _RUN_CHECK_INTERVAL_SECONDS: Final = 0.5
 _MAX_STORE_DELAY_SECONDS: Final = 0.1
 _MAX_BATCH_RECORDS: Final = 64
+# json.dumps would create an encoder for each event.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
 
 # Converts an event or error to named events with their data.
@@ -167,7 +169,7 @@ def _create_records(
 ) -> list[EventRecord]:
     """Return the records of one event, numbered from *number* + 1."""
     return [
-        EventRecord(record_number, name, json.dumps(data, ensure_ascii=False, default=str))
+        EventRecord(record_number, name, _ENCODER.encode(data))
         for record_number, (name, data) in enumerate(formatted_event, number + 1)
     ]
 

@@ -58,7 +58,7 @@ class FallbackChain:
         while True:
             self.first_token.has_arrived = False
             try:
-                return await call(await asyncio.to_thread(self._models.get_chat_model, self.model))
+                return await call(await self._open_model())
             except (ModelUnavailable, ModelTimeout) as error:
                 fallback = None if self.first_token.has_arrived else next(self._fallbacks, None)
                 if fallback is None:
@@ -68,6 +68,12 @@ class FallbackChain:
                 )
                 self._record_fallback(self.model, fallback, error.code)
                 self.model = fallback
+
+    async def _open_model(self) -> BaseChatModel:
+        model = self._models.find_open_model(self.model)
+        if model is None:
+            model = await asyncio.to_thread(self._models.get_chat_model, self.model)
+        return model
 
 
 class FirstTokenCallback(AsyncCallbackHandler):
@@ -86,6 +92,9 @@ class FirstTokenCallback(AsyncCallbackHandler):
     def close(self) -> None:
         """End the precedence of the run."""
         self._priority.remove_waiting_run(self)
+
+    async def on_chat_model_start(self, *_args: Any, **_: Any) -> None:
+        self._priority.limit_waiting_run(self)
 
     async def on_llm_new_token(
         self,

@@ -115,6 +115,10 @@ class ChatModelRegistry:
                 self._open_models[name] = model
             return self._open_models[name]
 
+    def find_open_model(self, name: str) -> "BaseChatModel | None":
+        """Return the model *name* if it was opened before, which takes no time."""
+        return self._open_models.get(name)
+
     def get_provider(self, name: str) -> str:
         """Return the provider of the model *name*."""
         return self._addresses[name].provider

@@ -76,6 +76,11 @@ class IngestionQueue:
         with self._database.read() as session:
             return store.has_due_document(session, utc_now())
 
+    def has_due_or_claimed_document(self) -> bool:
+        """Return True if a document is processed now or can be."""
+        with self._database.read() as session:
+            return store.has_due_or_claimed_document(session, utc_now())
+
     def has_unfinished_work(self) -> bool:
         """Return True if a document waits or is processed, or if deleted data is to be removed."""
         with self._database.read() as session:

@@ -92,6 +92,10 @@ class IngestionRunner:
     def has_due_document(self) -> bool:
         return self._queue.has_due_document()
 
+    def has_due_or_claimed_document(self) -> bool:
+        """Return True if a document is processed now or can be, in this process or another."""
+        return self._queue.has_due_or_claimed_document()
+
     def has_unfinished_work(self) -> bool:
         """Return True if a document is not ready, or if deleted data waits for its removal."""
         return self._queue.has_unfinished_work()

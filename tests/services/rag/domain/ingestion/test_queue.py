@@ -210,3 +210,16 @@ def test_document_that_is_tried_again_later_does_not_count_as_stalled(database, 
         session.execute(sa.update(DocumentRow).values(not_before=later))
 
     queue.check_workers()
+
+
+def test_document_is_due_or_claimed_until_its_job_ends(database, queue):
+    assert not queue.has_due_or_claimed_document()
+    add_documents(database, "ada")
+    assert queue.has_due_or_claimed_document()
+    job = queue.claim_next_job()
+    assert not queue.has_due_document()
+    assert queue.has_due_or_claimed_document()
+
+    queue.fail_job(job, "no_text", "The file contains no text.")
+
+    assert not queue.has_due_or_claimed_document()
