@@ -24,7 +24,11 @@ _CODE_FENCE = re.compile(r"```")
 _MODEL_MARKER = re.compile(r"\s?\[\d{1,3}(?:\s?,\s?\d{1,3})*\]")
 _INCOMPLETE_SENTENCE_END = re.compile(rf"[{_MARKS}]++[{CLOSERS}]*+$")
 # A full stop whose next word is missing, or whose next word may continue with the next piece.
-_OPEN_FULL_STOP = re.compile(rf"\.[.!?…]*+[{CLOSERS}]*+[^\S\n]{{0,8}}(?P<next>\w{{0,16}})$")
+_OPEN_FULL_STOP = re.compile(
+    rf"\.[.!?…]{{0,8}}+[{CLOSERS}]{{0,4}}+[^\S\n]{{0,8}}(?P<next>\w{{0,16}})$"
+)
+# Characters after a full stop that are searched for the next word.
+_MAX_NEXT_CHARS: Final = 64
 _INCOMPLETE_MODEL_MARKER = re.compile(r"\s?(?:\[[\d\s,]*)?$")
 _INCOMPLETE_TOKENS: Final = frozenset({"`", "``", "\\"})
 # Longer text after a boundary is not held back.
@@ -157,8 +161,7 @@ class CitationInserter:
             return True
         if is_list_number(f"{self._tail}."):
             return False
-        line_end = text.find("\n", mark.end())
-        rest = text[mark.start() : len(text) if line_end < 0 else line_end]
+        rest = text[mark.start() : mark.end() + _MAX_NEXT_CHARS].partition("\n")[0]
         context = self._tail + rest
         next_word = find_next_word(
             context, len(context) - len(rest) + len(mark.group()), len(context)

@@ -74,3 +74,12 @@ def test_brackets_of_the_documents_stay_and_sentences_end_in_any_script(text, ex
 
     assert insert(text) == expected
     assert insert(*text) == expected
+
+
+def test_long_run_of_full_stops_is_not_held_back():
+    inserter = CitationInserter(cite_sentences_with_one)
+
+    sent = "".join(inserter.feed("....") for _ in range(250))
+
+    assert len(sent) > 900
+    assert len(sent + inserter.finish()) == 1_000
