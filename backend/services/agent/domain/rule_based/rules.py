@@ -11,8 +11,8 @@ from backend.services.agent.domain.rule_based.arithmetic_requests import (
     MAX_REQUEST_CHARACTERS,
     find_expression,
 )
+from backend.services.agent.domain.rule_based.time_requests import find_requested_time_zone
 from backend.services.agent.engine.chat_models.planner import PlannedToolCall
-from backend.services.agent.tools.time_zones import find_time_zone
 
 _POLITE: Final = re.compile(
     r"^(?:(?:please|hey|hi|hello|ok|so|and|then|now),?\s+|"
@@ -21,31 +21,6 @@ _POLITE: Final = re.compile(
     r"(?:do you )?know |let me know )+|"
     r"[,\s]+(?:please|for me|thanks|thank you|bitte|por favor|s'il (?:te|vous) plaît)(?=[.?!\s]*$)",
     re.IGNORECASE,
-)
-
-_WHERE: Final = r"(?: (?:in|at|for|à|en|a) (?P<where>[\w/ +'-]+?))?"
-_NOW: Final = r"(?: (?:right now|now|just now|today|currently|at the moment|jetzt|gerade))?"
-_TIMES: Final = tuple(
-    re.compile(rf"(?:{question}){_NOW}{_WHERE}{_NOW}\s*[?.!]*$", re.IGNORECASE)
-    for question in (
-        r"^(?:time|date)(?= (?:right )?now)",
-        (
-            r"^(?:what(?:'s| is)?|which|the|current|today's|local)(?: the)?"
-            r"(?: current| local| today's)?"
-            r" (?:time|date|hour|day|year|month|weekday|day of the week)(?: and (?:time|date))?"
-            r"(?: is it| is today| of today| it is| do we have)?"
-        ),
-        r"^what(?:'s| is) today(?:'s date)?",
-        r"^what (?:time|day|date|year|month) (?:is|it is) (?:it|today)",
-        r"^(?:the )?time(?= (?:in|at|for) )",
-        (
-            r"^wie (?:spät|viel uhr) ist es|^wieviel uhr ist es|^welche[rn]? (?:tag|datum|uhrzeit) "
-            r"(?:ist|haben wir)(?: heute)?|^welches datum (?:ist|haben wir)(?: heute)?"
-        ),
-        r"^quelle heure est[- ]il|^quel(?:le)? (?:jour|date) (?:est-on|sommes-nous)",
-        r"^¿?\s*qu[ée] (?:hora es|d[íi]a es(?: hoy)?)",
-        r"^che (?:ora è|ore sono|giorno è(?: oggi)?)",
-    )
 )
 
 _THINGS: Final = r"(?:documents?|docs?|files?|papers?|pdfs?|uploads?|library|collection)"
@@ -207,19 +182,6 @@ def _match_package(request: str) -> PlannedToolCall | None:
     for pattern, tool, arguments in _PACKAGE_REQUESTS:
         if match := pattern.search(request):
             return PlannedToolCall(tool, {"package": match["name"]} | arguments)
-    return None
-
-
-def find_requested_time_zone(request: str) -> str | None:
-    """Return the time zone in which *request* asks for the time.
-
-    It is UTC if the request names no place, and None if it does not ask for the time.
-    """
-    if len(request) > MAX_REQUEST_CHARACTERS:
-        return None
-    for pattern in _TIMES:
-        if (match := pattern.search(request)) is not None:
-            return "UTC" if match["where"] is None else find_time_zone(match["where"])
     return None
 
 
