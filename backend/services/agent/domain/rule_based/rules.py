@@ -11,6 +11,7 @@ from backend.services.agent.domain.rule_based.arithmetic_requests import (
     MAX_REQUEST_CHARACTERS,
     find_expression,
 )
+from backend.services.agent.domain.rule_based.package_requests import match_package_request
 from backend.services.agent.domain.rule_based.time_requests import find_requested_time_zone
 from backend.services.agent.engine.chat_models.planner import PlannedToolCall
 
@@ -68,79 +69,6 @@ _FETCHES: Final = re.compile(
     r"\b(?:read|show|open|fetch|get|load|look at|what (?:does|is|stands)|summari[sz]e)\b",
     re.IGNORECASE,
 )
-# A tracking number or an id of a package: capitals and digits with at least six digits, or pkg_….
-_PACKAGE_NAME: Final = r"(?P<name>pkg_[0-9a-f]{20,40}|(?-i:(?=(?:[A-Z]*\d){6})[A-Z0-9]{8,40}))"
-_PACKAGE_WORD: Final = r"(?:(?:my|the|our) )?(?:(?:package|parcel|shipment|delivery) )?"
-_GERMAN_PACKAGE_WORD: Final = (
-    r"(?:(?:mein|meine|das|die|unser|unsere|dem|der|meinem|meiner) )?"
-    r"(?:(?:paket|sendung|lieferung|päckchen) )?"
-)
-_PACKAGE_REQUESTS: Final = tuple(
-    (re.compile(pattern + r"\W*$", re.IGNORECASE), tool, arguments)
-    for pattern, tool, arguments in (
-        (
-            (
-                rf"^why (?:is|was|has) {_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r"(?: (?:so|been|still|running|delivered))* (?:late|delayed|overdue|stuck|slow)"
-            ),
-            "investigate_package",
-            {},
-        ),
-        (
-            (
-                rf"^(?:warum|wieso|weshalb) (?:ist|war|kommt) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r"(?: (?:so|zu|noch|nicht))* (?:versp\w+tet|sp\w+t|pünktlich|langsam|angekommen)"
-            ),
-            "investigate_package",
-            {},
-        ),
-        (
-            rf"^was stimmt (?:mit|bei) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME} nicht",
-            "investigate_package",
-            {"subject": "anomaly"},
-        ),
-        (
-            (
-                rf"^wann (?:kommt|wird) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r" (?:an|ankommen|geliefert|zugestellt)"
-            ),
-            "predict_package",
-            {},
-        ),
-        (
-            rf"^wo ist {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}",
-            "get_package",
-            {},
-        ),
-        (
-            rf"^(?:what(?:'s| is) wrong with|investigate|check) {_PACKAGE_WORD}{_PACKAGE_NAME}",
-            "investigate_package",
-            {"subject": "anomaly"},
-        ),
-        (
-            (
-                rf"^(?:when (?:will|does|is)|will) {_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r" (?:arriv\w+|be (?:delivered|late|there|on time)|come|due|expected)"
-            ),
-            "predict_package",
-            {},
-        ),
-        (
-            (
-                rf"^(?:where(?:'s| is)|track|(?:what(?:'s| is) the )?status of) "
-                rf"{_PACKAGE_WORD}{_PACKAGE_NAME}"
-            ),
-            "get_package",
-            {},
-        ),
-    )
-)
-_LATE_PACKAGES: Final = re.compile(
-    r"^(?:which|what|show(?: me)?|list)(?: all)?(?: my| our| the)? "
-    r"(?:(?:packages|parcels|shipments) (?:are|is) (?:late|delayed|overdue)"
-    r"|(?:late|delayed|overdue) (?:packages|parcels|shipments))\W*$",
-    re.IGNORECASE,
-)
 _MAX_CACHED_REQUESTS: Final = 128
 
 
@@ -167,21 +95,11 @@ def _match_short_request(text: str) -> PlannedToolCall | None:
         )
     if len(urls := _URL.findall(request)) == 1 and (_FETCHES.search(request) or urls[0] == request):
         return PlannedToolCall("fetch_page", {"url": urls[0]})
-    if (call := _match_package(request)) is not None:
+    if (call := match_package_request(request)) is not None:
         return call
     identifiers = find_identifiers(request)
     if len(identifiers) == 1 and _READS.search(request):
         return PlannedToolCall("read_document", {"document_id": identifiers[0]})
-    return None
-
-
-def _match_package(request: str) -> PlannedToolCall | None:
-    """Return the call that a question about a package needs, or None."""
-    if _LATE_PACKAGES.search(request):
-        return PlannedToolCall("find_packages", {"late": True})
-    for pattern, tool, arguments in _PACKAGE_REQUESTS:
-        if match := pattern.search(request):
-            return PlannedToolCall(tool, {"package": match["name"]} | arguments)
     return None
 
 
