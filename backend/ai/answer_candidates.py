@@ -7,7 +7,13 @@ from typing import Generic, TypeVar
 
 from backend.ai.answer_options import ExtractionOptions, detect_answer_language
 from backend.ai.chunk_statements import AnalyzedStatement, AnswerChunk, ChunkT, analyze_chunk
-from backend.ai.designations import Designation, contains_any, find_designations, names_another
+from backend.ai.designations import (
+    Designation,
+    begins_with_another,
+    contains_any,
+    find_designations,
+    names_another,
+)
 from backend.ai.term_coverage import is_named_in
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
@@ -59,8 +65,7 @@ def find_candidates(
     for index, chunk in enumerate(chunks):
         statements = analyze_chunk(chunk, options.max_sentence_chars, language).statements
         for analyzed in _read_headers(statements, question_terms, language):
-            context = f"{chunk.title}\n{analyzed.text_in_context}"
-            if names_another(context, designations, language):
+            if _is_about_another(chunk, analyzed, designations, language):
                 names_others = True
                 continue
             candidate = Candidate(chunk, index, analyzed)
@@ -68,6 +73,22 @@ def find_candidates(
     if names_others and not any(_names_any(chunk, designations, language) for chunk in chunks):
         return []
     return list(candidates.values())
+
+
+def _is_about_another(
+    chunk: AnswerChunk,
+    analyzed: AnalyzedStatement,
+    designations: Mapping[str, AbstractSet[Designation]],
+    language: str,
+) -> bool:
+    """Return True if a statement, in its context, has another designation than the question.
+
+    A statement that begins with it, as "E34: …" does, is not about what its heading names.
+    """
+    context = f"{chunk.title}\n{analyzed.text_in_context}"
+    return names_another(context, designations, language) or begins_with_another(
+        analyzed.statement.text, designations, language
+    )
 
 
 def _names_any(

@@ -7,6 +7,7 @@ does not answer it.
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Final, NamedTuple
 
 from backend.ai.term_coverage import find_required_terms
@@ -21,6 +22,14 @@ _DESIGNATION = re.compile(
     r"(?:(?P<space>\.?[ \u00a0\u202f])|[-\u2010\u2011\u2013/.])?"
     r"(?P<number>\d++(?:[.,:]\d++)*+)"
 )
+
+
+# Further designations of a question are ignored.
+_MAX_DESIGNATIONS: Final = 20
+# Characters after a number that are searched for the next word.
+_MAX_WORD_CHARS: Final = 40
+# Marks of lists, tables and emphasis before the first word.
+_START = re.compile(r"[^\w§]*+")
 
 
 class Designation(NamedTuple):
@@ -41,9 +50,12 @@ def find_designations(question: str, language: str) -> Mapping[str, AbstractSet[
     nothing.
     """
     designations: dict[str, set[Designation]] = {}
-    for match in _DESIGNATION.finditer(question):
+    required: AbstractSet[str] | None = None
+    for match in islice(_DESIGNATION.finditer(question), _MAX_DESIGNATIONS):
         designation = _read_designation(match, language)
-        if designation.is_attached or _is_label(match, question, language):
+        if not designation.is_attached and required is None:
+            required = find_required_terms(question, language).keys()
+        if designation.is_attached or _is_label(match, question, required or set(), language):
             designations.setdefault(designation.name, set()).add(designation)
     return designations
 
@@ -56,6 +68,17 @@ def names_another(
         not _is_any_in(designations[name], numbers, text)
         for name, numbers in _find_numbers(text, designations, language).items()
     )
+
+
+def begins_with_another(
+    text: str, designations: Mapping[str, AbstractSet[Designation]], language: str
+) -> bool:
+    """Return True if *text* begins with a name of *designations* and contains none of them."""
+    start = _START.match(text)
+    match = _DESIGNATION.match(text, start.end()) if designations and start else None
+    if match is None or _read_designation(match, language).name not in designations:
+        return False
+    return names_another(text, designations, language)
 
 
 def contains_any(
@@ -98,22 +121,24 @@ def _contains_number(text: str, number: str) -> bool:
 def _read_designation(match: re.Match[str], language: str) -> Designation:
     name = match["name"]
     if match["space"] is None:
-        return Designation(name.casefold(), match["number"], is_attached=name != "§")
-    return Designation(_get_term(name, language), match["number"], is_attached=False)
+        return Designation(name.casefold(), match["number"], is_attached=True)
+    term = name if name == "§" else _get_term(name, language)
+    return Designation(term, match["number"], is_attached=name == "§")
 
 
 def _get_term(word: str, language: str) -> str:
     return next(iter(get_word_terms(word, language)), word.casefold())
 
 
-def _is_label(match: re.Match[str], question: str, language: str) -> bool:
+def _is_label(
+    match: re.Match[str], question: str, required: AbstractSet[str], language: str
+) -> bool:
+    """Return False if the number is an amount: a word of *required* follows, as "screws" does."""
     name = match["name"]
-    if name == "§" or (name.isupper() and len(name) > 1):
+    if name.isupper() and len(name) > 1:
         return True
     if is_stop_word(name, language):
         return False
-    following = split_words(question[match.end() :].partition(",")[0])[:1]
-    if not following:
-        return True
-    terms = get_word_terms(following[0], language)
-    return find_required_terms(question, language).keys().isdisjoint(terms)
+    rest = question[match.end() : match.end() + _MAX_WORD_CHARS]
+    following = split_words(rest.partition(",")[0])[:1]
+    return not following or required.isdisjoint(get_word_terms(following[0], language))

@@ -3,7 +3,7 @@
 
 import pytest
 
-from backend.ai.designations import find_designations, names_another
+from backend.ai.designations import begins_with_another, find_designations, names_another
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,18 @@ def test_statement_with_other_numbers_of_a_name_is_recognised(
     designations = find_designations(question, language)
 
     assert names_another(statement, designations, language) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("§ 6 Tierhaltung", True),
+        ("- § 6: Tiere sind verboten.", True),
+        ("Siehe auch § 6.", False),
+        ("§ 5 und § 6 gelten.", False),
+    ],
+)
+def test_statement_that_begins_with_another_designation_is_recognised(statement, expected):
+    designations = find_designations("Was steht in § 5?", "de")
+
+    assert begins_with_another(statement, designations, "de") is expected
