@@ -7,6 +7,13 @@ from typing import Generic, TypeVar
 
 from backend.ai.answer_options import ExtractionOptions, detect_answer_language
 from backend.ai.chunk_statements import AnalyzedStatement, AnswerChunk, ChunkT, analyze_chunk
+from backend.ai.designations import (
+    Designation,
+    begins_with_another,
+    contains_any,
+    find_designations,
+    names_another,
+)
 from backend.ai.term_coverage import is_named_in
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
@@ -45,17 +52,50 @@ def find_candidates(
 ) -> list[Candidate[ChunkT]]:
     """Return the statements of *chunks* that may answer *question*.
 
-    Chunks overlap. A statement in two of them is returned once, for the chunk that ranks higher.
+    A statement about another room, section or product than the one in the question is left out. If
+    the chunks contain others only, nothing answers the question. A statement in two overlapping
+    chunks is returned once, for the chunk that ranks higher.
     """
     language = detect_answer_language(question, chunks)
     question_terms = frozenset(extract_terms(question, language))
+    # Words that `rewrite_follow_up` added are not the question's own.
+    designations = find_designations(question.partition(" (")[0], language)
     candidates: dict[tuple[str, int, int], Candidate[ChunkT]] = {}
+    names_others = False
     for index, chunk in enumerate(chunks):
         statements = analyze_chunk(chunk, options.max_sentence_chars, language).statements
         for analyzed in _read_headers(statements, question_terms, language):
+            if _is_about_another(chunk, analyzed, designations, language):
+                names_others = True
+                continue
             candidate = Candidate(chunk, index, analyzed)
             candidates.setdefault((chunk.document_id, *candidate.position), candidate)
+    if names_others and not any(_names_any(chunk, designations, language) for chunk in chunks):
+        return []
     return list(candidates.values())
+
+
+def _is_about_another(
+    chunk: AnswerChunk,
+    analyzed: AnalyzedStatement,
+    designations: Mapping[str, AbstractSet[Designation]],
+    language: str,
+) -> bool:
+    """Return True if a statement, in its context, has another designation than the question.
+
+    A statement that begins with it, as "E34: …" does, is not about what its heading names.
+    """
+    context = f"{chunk.title}\n{analyzed.text_in_context}"
+    return names_another(context, designations, language) or begins_with_another(
+        analyzed.statement.text, designations, language
+    )
+
+
+def _names_any(
+    chunk: AnswerChunk, designations: Mapping[str, AbstractSet[Designation]], language: str
+) -> bool:
+    text = "\n".join((chunk.title, *chunk.headings, chunk.section, chunk.table_header, chunk.text))
+    return contains_any(text, designations, language)
 
 
 def _read_headers(

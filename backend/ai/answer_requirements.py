@@ -10,6 +10,7 @@ from backend.ai.answer_options import ExtractionOptions
 from backend.ai.answer_types import (
     asks_for_person,
     asks_for_price,
+    lacks_cost,
     match_answer_type,
     needs_answer_type,
 )
@@ -52,9 +53,14 @@ def is_value_named(question: AnalyzedQuestion, statement: Statement) -> bool:
 def match_counted_type(question: AnalyzedQuestion, candidate: Candidate[AnswerChunk]) -> float:
     """Return `match_answer_type`, but 0 if no number belongs to what the question counts.
 
+    It is also 0 if the question asks what something costs, and the candidate names no money.
     Only sentences are checked: in a table, the name of a column says what is counted.
     """
     statement = candidate.statement
+    if lacks_cost(question.text, candidate.text) and not has_price_terms(
+        candidate.analyzed.terms.terms, question.language
+    ):
+        return 0.0
     answer_type = match_answer_type(question.text, statement.text)
     if answer_type != 1.0 or statement.cells:
         return answer_type

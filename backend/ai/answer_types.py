@@ -33,6 +33,7 @@ NUMBER: Final = re.compile(
     r"|hundreds?|thousands?|millions?|billions?|both|several|none|half|third|first|second|once"
     r"|twice|noon|midnight"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|january|february|april|june|july|october"
+    r"|(?:erst|zweit|dritt|viert|fünft|sechst|siebt|acht|neunt|zehnt)e[mnrs]?"
     r"|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|\w+zehn|\w*(?:zwan|vier|fünf"
     r"|sech|sieb|acht|neun)zig|\w*dreißig"
     r"|hunderte?|(?:ein|zwei|drei|vier|fünf|sechs|sieben|acht|neun)hundert\w*|\w*tausend"
@@ -85,6 +86,44 @@ NUMBER: Final = re.compile(
     r"|[มกพสตธ]\w{2,12}(?:คม|ยน|พันธ์)",
     re.IGNORECASE,
 )
+_ASKS_FOR_TIME: Final = re.compile(
+    r"(?:^\W*(?:(?:and|but|so|since|until) )?|[,;:] ?)when\b|\bwann\b|\bquand\b|\bcu[áa]ndo\b"
+    r"|\bкогда\b|\bπότε\b|\bcând\b|\bne zaman\b|\b(?:khi nào|bao giờ)\b|\bمتى\b|कब|เมื่อไร|เมื่อไหร่"
+    r"|什么时候|什麼時候|いつ|언제",
+    re.IGNORECASE,
+)
+# Times without a number, and conditions: "when" can be answered by both. Words that mean something
+# else in another language, such as the French "été" or the Italian "si", are left out.
+_TIME_OR_CONDITION: Final = re.compile(
+    r"\b(if|when|whenever|as soon as|after|before|until|unless|during|daily|weekly|monthly"
+    r"|quarterly|yearly|annually|immediately|always|never|mornings?|afternoons?|evenings?|nights?"
+    r"|(?:every|each) (?:day|week|month|quarter|year|time)|weekends?|holidays?|end of|beginning of"
+    r"|christmas|easter|spring|summer|autumn|winter"
+    r"|wenn|sobald|falls|sofern|nachdem|bevor|während|täglich|wöchentlich|monatlich|jährlich|sofort"
+    r"|unverzüglich|immer|jede[mnrs]? (?:tag|woche|monat|quartal|jahr)|morgens|mittags|abends"
+    r"|nachts|vormittags|nachmittags|wochenenden?|feiertag\w*|werktag\w*"
+    r"|(?:monats|quartals|jahres)(?:ende|beginn)|anfang|ende|weihnachten|ostern|frühjahr|frühling"
+    r"|sommer|herbst"
+    r"|cuando|en cuanto|después|antes|hasta|diariamente|cada (?:día|semana|mes|año)|siempre"
+    r"|festivos?|finales? de|navidad|verano|invierno|otoño|primavera|noches?|mañanas?|tardes?"
+    r"|quand|lorsque|dès|après|avant|chaque (?:jour|semaine|mois|année)|début|fériés?|hiver|automne"
+    r"|если|когда|после|ежедневно|еженедельно|ежемесячно|ежегодно|всегда|утром|вечером|ночью"
+    r"|кажд\w{2,3} (?:день|неделю|месяц|год)|выходн\w{2,3}|праздник\w*|конце|конца|начал[еу]|летом"
+    r"|зимой|весной|осенью|сразу"
+    r"|αν|όταν|μόλις|μετά|πριν|κάθε (?:μέρα|εβδομάδα|μήνα|χρόνο)|αργίες|τέλος|αρχή|καλοκαίρι"
+    r"|χειμώνα|πρωί|βράδυ"
+    r"|dacă|când|după|înainte|fiecare (?:zi|săptămână|lună|an)|zilnic|sfârșit\w*|început\w*"
+    r"|sărbători\w*|vara|iarna"
+    r"|her (?:gün|hafta|ay|yıl)|sonra|önce|sonunda|başında|tatil\w*|bayram\w*|yazın|kışın|sabah\w*"
+    r"|akşam\w*"
+    r"|nếu|khi|sau khi|trước|mỗi (?:ngày|tuần|tháng|năm)|hằng|cuối|ngày lễ|mùa"
+    r"|إذا|عندما|بعد|قبل|كل (?:يوم|أسبوع|شهر|سنة)|يوميا|أسبوعيا|شهريا|سنويا|نهاية|بداية|العطل"
+    r"|صباحا|مساء)\b"
+    r"|अगर|यदि|जब|के बाद|से पहले|हर (?:दिन|साल|महीने)|रोज़|प्रतिदिन|अंत|छुट्ट"
+    r"|如果|以后|之后|以前|之前|每[天周月年日]|[月年][底初末]|假日|节日|[春夏秋冬][天季]"
+    r"|ถ้า|เมื่อ|หลังจาก|ก่อน|ทุก(?:วัน|เดือน|ปี|สัปดาห์)|สิ้นเดือน|วันหยุด",
+    re.IGNORECASE,
+)
 # "1.750" and "8:30" are not years.
 _ASKS_FOR_YEAR = re.compile(
     r"\b(?:what|which) year\b|\bwelche[mnrs]? jahr\b|\bqué año\b|\bquelle année\b|\bche anno\b"
@@ -124,6 +163,19 @@ _ASKS_FOR_PERSON = re.compile(
 _ASKS_FOR_PRICE = re.compile(
     r"\bhow much (?:is|are|was|were|do|does|did|will|would)\b|多少[钱錢]"
     r"|ราคา|ค่า.*(?:เท่าไ[รห]|กี่บาท)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_COST = re.compile(
+    r"\b(?:costs?|kostet|kosten|coûtent?|cuestan?|costano?|custam?|kost|стоит|стоят|κοστίζ\w+|costă)\b"
+    r"|多少[钱錢]|ราคาเท่า",
+    re.IGNORECASE,
+)
+_AMOUNT_OF_MONEY = re.compile(
+    r"[€$£¥₽₹₺฿₫₩]|\b(?:eur|usd|gbp|chf|jpy|cny|rub|inr|ron|vnd|thb|euros?|dollars?|cents?|pounds?"
+    r"|pence|francs?|franken|rappen|yen|yuan|rupees?|pesos?|kronen?|kr|zł|kč|lei|leu|bani|lira\w*"
+    r"|liras?|lire|kuruş|tl|рубл\w*|руб|копе\w+|долл\w+|евро|ευρώ|λεπτά|đồng|vnđ|دينار\w*|درهم\w*"
+    r"|ريال\w*|جنيه\w*|دولار\w*|يورو|ليرة|free|gratis|kostenlos|kostenfrei|бесплатн\w+|δωρεάν"
+    r"|gratuit\w*|ücretsiz|miễn phí|مجان\w*)\b|रुप|मुफ़्त|निःशुल्क|บาท|ฟรี|[元块塊角円毛]|免[费費]|원",
     re.IGNORECASE,
 )
 _ASKS_FOR_PERSON_WITHOUT_CAPITALS = re.compile(
@@ -207,8 +259,19 @@ def asks_for_price(question: str) -> bool:
     return bool(_ASKS_FOR_PRICE.search(question))
 
 
+def lacks_cost(question: str, sentence: str) -> bool:
+    """Return True if *question* asks what something costs, and *sentence* names no money.
+
+    A price without a currency, such as that in a column of prices, is not recognised.
+    """
+    asks = _ASKS_FOR_COST.search(question) and not _ASKS_FOR_TIME.search(question)
+    return bool(asks) and not _AMOUNT_OF_MONEY.search(sentence)
+
+
 def match_answer_type(question: str, sentence: str) -> float:
     """Return 1 if *sentence* contains a number, person or reason that *question* asks for, else 0.
+
+    A time without a number, or a condition, also answers when something happens.
 
     A person's name counts only if the question does not contain it. Return 0.5 if the question asks
     for none of them.
@@ -216,7 +279,8 @@ def match_answer_type(question: str, sentence: str) -> float:
     if _ASKS_FOR_YEAR.search(question):
         return float(bool(_YEAR.search(sentence)))
     if _ASKS_FOR_NUMBER.search(question):
-        return float(bool(NUMBER.search(sentence)))
+        has_time = _ASKS_FOR_TIME.search(question) and _TIME_OR_CONDITION.search(sentence)
+        return float(bool(has_time or NUMBER.search(sentence)))
     if _ASKS_FOR_REASON.search(question):
         return float(bool(_REASON.search(sentence)))
     if _ASKS_FOR_PERSON_IN_GERMAN.search(question):

@@ -60,9 +60,13 @@ def select_sentences(
 def _is_heading_of(
     sentence: ScoredSentence[ChunkT], selected: Sequence[ScoredSentence[ChunkT]]
 ) -> bool:
-    """Return True if *sentence* is the heading of a selected one that has more question terms."""
+    """Return True if *sentence* is the heading of a selected one with its question terms or others.
+
+    A heading does not answer what the sentence below it answers.
+    """
     return sentence.statement.is_possible_heading and any(
-        other.statement.heading == sentence.quote and other.own_terms - sentence.own_terms
+        other.statement.heading == sentence.quote
+        and (other.own_terms - sentence.own_terms or other.own_terms >= sentence.own_terms > set())
         for other in selected
     )
 

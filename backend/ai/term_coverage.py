@@ -42,7 +42,7 @@ _QUESTION_TERMS: Final = frozenset(
     extract_terms(
         "many much kind kinds type types sort name names named called tell me about give list"
         " describe explain please know find show also any some main exactly more most mean used"
-        " often per happen happened happens people person persons"
+        " often per happen happened happens people person persons say says"
         " wer wem wen wessen was wie wo wann warum wieso wohin woher wieviel viel viele welche"
         " welcher welches welchen welchem gibt bekommt lautet heißt ist sind wird der das"
         " qui que quoi quel quelle quels quelles combien quand où pourquoi est sont"

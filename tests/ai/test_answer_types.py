@@ -3,7 +3,12 @@
 
 import pytest
 
-from backend.ai.answer_types import asks_for_price, match_answer_type, needs_answer_type
+from backend.ai.answer_types import (
+    asks_for_price,
+    lacks_cost,
+    match_answer_type,
+    needs_answer_type,
+)
 
 
 @pytest.mark.parametrize(
@@ -11,6 +16,12 @@ from backend.ai.answer_types import asks_for_price, match_answer_type, needs_ans
     [
         ("How many plots are there?", "There are 64 plots.", "The garden is old."),
         ("Wann wird Leergut angenommen?", "Nur mittwochs.", "Leergut ist sauber."),
+        ("Wann ist die Miete fällig?", "Am dritten Werktag.", "Die Miete ist hoch."),
+        ("When is it void?", "It is void if no filter is used.", "It is a warranty."),
+        ("When are refunds granted?", "As soon as the goods arrive.", "Refunds are granted."),
+        ("¿Cuándo cierra?", "Cierra después de la misa.", "Cierra la puerta."),
+        ("Когда закрыто?", "Закрыто в праздники.", "Закрыто."),
+        ("什么时候付款？", "月底付款。", "付款方便。"),
         ("Wer leitet das Amt?", "Es wird von Frau Kröger geleitet.", "Das Amt ist groß."),
         ("Warum ist es verboten?", "Weil der Flur frei bleiben muss.", "Es ist verboten."),
         ("¿Cuándo abre la piscina?", "Abre en junio.", "La piscina es grande."),
@@ -76,3 +87,20 @@ def test_role_can_answer_who_does_something(question, sentence, needs_name):
 )
 def test_question_for_a_price_is_recognised(question, is_price):
     assert asks_for_price(question) is is_price
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "expected"),
+    [
+        ("How much does the pump cost?", "The pump weighs 16 kg.", True),
+        ("How much does the pump cost?", "It is 90 euros.", False),
+        ("What does entry cost?", "Children enter free.", False),
+        ("How much does the pump weigh?", "The pump weighs 16 kg.", False),
+        ("Сколько стоит насос?", "Масса насоса 16 килограммов.", True),
+        ("Сколько стоит насос?", "Насос продают за 900 рублей.", False),
+        ("打印一页纸多少钱？", "打印一页纸收费五角。", False),
+        ("打印一页纸多少钱？", "自习室有120个座位。", True),
+    ],
+)
+def test_sentence_without_money_lacks_a_cost(question, sentence, expected):
+    assert lacks_cost(question, sentence) is expected

@@ -291,3 +291,38 @@ def test_sentence_about_the_subject_without_the_requested_fact_is_no_answer(ques
     sentences = extract_answer(question, [house], EmbeddedSimilarities(WordEmbedder()), options)
 
     assert [sentence.quote for sentence in sentences] == expected
+
+
+CODES = StoredChunk("Codes\n- E11: no paper. Open tray 2.\n- E27: no toner. Replace it.")
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [("What does error E27 mean?", ["- E27: no toner."]), ("What does error E99 mean?", [])],
+)
+def test_statements_about_other_codes_than_that_of_the_question_are_no_answer(question, expected):
+    assert extract_quotes(question, CODES) == expected
+
+
+def test_code_in_the_title_of_a_document_allows_statements_about_others():
+    chunk = StoredChunk("It replaces the B-30 and weighs 5 kg.", title="Manual of the B-40")
+
+    assert extract_quotes("How heavy is the B-40 in kg?", chunk) == [chunk.text]
+
+
+CONTRACT = StoredChunk(
+    "§ 4 Deposit\nThe deposit is three rents.\n\n§ 5 Keys\nThe tenant gets twelve keys.\n\n"
+    "§ 6 Animals\nDogs need a permission."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What does § 5 say about keys?", ["The tenant gets twelve keys."]),
+        ("How many keys does the tenant get?", ["The tenant gets twelve keys."]),
+        ("What does § 9 say?", []),
+    ],
+)
+def test_section_of_a_contract_is_answered_without_headings_of_others(question, expected):
+    assert extract_quotes(question, CONTRACT) == expected

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.ai.text.quotes import escape_brackets
-from backend.ai.text.sentence_ends import CLOSERS, END_MARKS, is_sentence_end, match_sentence_end
+from backend.ai.text.sentence_ends import (
+    CLOSERS,
+    END_MARKS,
+    depends_on_next_word,
+    find_next_word,
+    is_full_stop,
+    is_list_number,
+    match_sentence_end,
+)
 
 _MARKS: Final = rf".!?…\uff0e{END_MARKS}"
 # Positions that may need processing: the end of a sentence or line, a code fence, a marker that the
@@ -15,6 +23,12 @@ _FULL_STOPS = re.compile(rf"[{_MARKS}]++")
 _CODE_FENCE = re.compile(r"```")
 _MODEL_MARKER = re.compile(r"\s?\[\d{1,3}(?:\s?,\s?\d{1,3})*\]")
 _INCOMPLETE_SENTENCE_END = re.compile(rf"[{_MARKS}]++[{CLOSERS}]*+$")
+# A full stop whose next word is missing, or whose next word may continue with the next piece.
+_OPEN_FULL_STOP = re.compile(
+    rf"\.[.!?…]{{0,8}}+[{CLOSERS}]{{0,4}}+[^\S\n]{{0,8}}(?P<next>\w{{0,16}})$"
+)
+# Characters after a full stop that are searched for the next word.
+_MAX_NEXT_CHARS: Final = 64
 _INCOMPLETE_MODEL_MARKER = re.compile(r"\s?(?:\[[\d\s,]*)?$")
 _INCOMPLETE_TOKENS: Final = frozenset({"`", "``", "\\"})
 # Longer text after a boundary is not held back.
@@ -56,7 +70,16 @@ class CitationInserter:
 
     def feed(self, text: str) -> str:
         """Return *text* with markers. Its end is held back if the next piece may change it."""
-        text = self._held + text
+        return self._process(self._held + text, is_last=False)
+
+    def finish(self) -> str:
+        """Return the text that was held back, with the marker of the last sentence."""
+        output = [self._process(self._held, is_last=True)]
+        self._end_sentence(output)
+        return "".join(output)
+
+    def _process(self, text: str, *, is_last: bool) -> str:
+        """Return *text* with markers. Unless *is_last*, hold back its end if it is incomplete."""
         self._held = ""
         output: list[str] = []
         position = 0
@@ -67,18 +90,10 @@ class CitationInserter:
                 break
             self._append(text[position : boundary.start()], output)
             position = boundary.start()
-            if _is_incomplete(text, position):
+            if not is_last and self._is_incomplete(text, position):
                 self._held = text[position:]
                 break
             position = self._process_boundary(text, position, output)
-        return "".join(output)
-
-    def finish(self) -> str:
-        """Return the text that was held back, with the marker of the last sentence."""
-        output: list[str] = []
-        held, self._held = self._held, ""
-        self._append(held, output)
-        self._end_sentence(output)
         return "".join(output)
 
     def _process_boundary(self, text: str, position: int, output: list[str]) -> int:
@@ -99,8 +114,9 @@ class CitationInserter:
                 self._append(escape_brackets(marker.group()), output)
             return marker.end()
         if end := match_sentence_end(text, position):
+            ends_sentence = self._is_end(text, end)
             self._append(end.group(), output)
-            if is_sentence_end(self._tail):
+            if ends_sentence:
                 self._end_sentence(output)
             return end.end()
         if text[position] == "\n":
@@ -136,14 +152,31 @@ class CitationInserter:
         output.append(self._spaces)
         self._spaces = ""
 
+    def _is_end(self, text: str, mark: re.Match[str]) -> bool:
+        """Return True if *mark*, which is the next part of *text*, ends the current sentence.
 
-def _is_incomplete(text: str, position: int) -> bool:
-    """Return True if the text from *position* on can only be processed with the next piece."""
-    if len(text) - position > _MAX_HELD_CHARS:
-        return False
-    rest = text[position:]
-    return bool(
-        _INCOMPLETE_SENTENCE_END.match(rest)
-        or _INCOMPLETE_MODEL_MARKER.fullmatch(rest)
-        or rest in _INCOMPLETE_TOKENS
-    )
+        The full stop of an abbreviation, an ordinal or a list number does not.
+        """
+        if text[mark.start()] != ".":
+            return True
+        if is_list_number(f"{self._tail}."):
+            return False
+        rest = text[mark.start() : mark.end() + _MAX_NEXT_CHARS].partition("\n")[0]
+        context = self._tail + rest
+        next_word = find_next_word(
+            context, len(context) - len(rest) + len(mark.group()), len(context)
+        )
+        return is_full_stop(context, 0, len(self._tail), next_word)
+
+    def _is_incomplete(self, text: str, position: int) -> bool:
+        """Return True if *text* from *position* on can only be processed with the next piece."""
+        if full_stop := _OPEN_FULL_STOP.match(text, position):
+            return not full_stop["next"] or depends_on_next_word(self._tail)
+        if len(text) - position > _MAX_HELD_CHARS:
+            return False
+        rest = text[position:]
+        return bool(
+            _INCOMPLETE_SENTENCE_END.match(rest)
+            or _INCOMPLETE_MODEL_MARKER.fullmatch(rest)
+            or rest in _INCOMPLETE_TOKENS
+        )

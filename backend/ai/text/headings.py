@@ -23,6 +23,15 @@ _FACT_MARK = re.compile(r"[:\uff1a\t]")
 _LIST_ITEM = re.compile(r"[-*•▪‣◦\u2013][ \t]+\S+[ \t]+\S+[ \t]+\S")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+# The number of a section, article or chapter before its title, as in "§ 4 Deposit". The title has
+# no digits.
+_NUMBERED_HEADING = re.compile(
+    r"(?:§§?|Art\.|(?:Article|Section|Chapter|Clause|Artikel|Abschnitt|Kapitel|Artículo|Capítulo"
+    r"|Sección|Chapitre|Articolo|Capitolo|Articolul|Capitolul|Статья|Глава|Раздел|Άρθρο|Κεφάλαιο"
+    r"|Madde|Bölüm|Điều|Chương|المادة)\b)\s*\d{1,4}[a-z]?[.:)]?(?:\s[^\d\n]*)?$"
+    r"|第\s?[\d一二三四五六七八九十百]{1,4}[条條章节節][^\d\n]*$",
+    re.IGNORECASE,
+)
 _QUOTE_END: Final = ('"', "”", ")")
 
 
@@ -82,7 +91,7 @@ def classify_heading(text: str) -> HeadingKind:
     words = len(_UNSPACED_CHAR.sub("", text).split()) + len(_UNSPACED_CHAR.findall(text)) / 2
     if words > _MAX_HEADING_WORDS:
         return HeadingKind.NONE
-    has_number = any(char.isdigit() for char in text)
+    has_number = any(char.isdigit() for char in text) and not _NUMBERED_HEADING.match(text)
     return HeadingKind.POSSIBLE if has_number else HeadingKind.CERTAIN
 
 

@@ -15,28 +15,33 @@ _QUESTION_WORDS: Final = {
     " land länder ländern stadt person firma art sorten macht hoch lange lang oft groß weit alt"
     " nennt nennen erreiche erreichen erreichbar beträgt uhr bekomme bekommt nummer genau jahr tag"
     " welch befindet befinden darf dürfen erlaubt heutzutage eigentlich bitte sag sage zeig liste"
-    " nenne",
+    " nenne bedeutet bedeuten besagt sagt regelt",
     "es": "país países ciudad persona tipo cuesta llama llaman nombre largo alto año día hora"
     " número tarda dime puedo se permite permitido encuentra encuentran queda lista enumera sirve"
-    " precio vale",
-    "fr": "appelle nom longtemps haut année jour heure numéro dure peut-on trouve dis liste",
-    "it": "chiama nome lungo alto anno giorno ora numero dura posso trova dimmi elenca",
-    "pt": "chama nome longo alto ano dia hora número dura posso fica diga liste",
+    " precio vale significa dice",
+    "fr": "appelle nom longtemps haut année jour heure numéro dure peut-on trouve dis liste"
+    " signifie dit",
+    "it": "chiama nome lungo alto anno giorno ora numero dura posso trova dimmi elenca"
+    " significa dice",
+    "pt": "chama nome longo alto ano dia hora número dura posso fica diga liste significa diz",
     "ru": "часто страны страну стран город откуда вид зовут звать называется года году год час"
     " часу часов день дни дня дням число нужно нельзя разрешено можно находится находятся"
-    " расположен длится времени долго скажи назови перечисли какого каком какую высота",
+    " расположен длится времени долго скажи назови перечисли какого каком какую высота"
+    " означает значит обозначает говорится",
     "ar": "دول دولة مدينة نوع يبلغ تبلغ اسم عدد سنة عام يوم ساعة الساعة مدة تستغرق يستغرق يقع تقع"
-    " يوجد يمكن يجب اذكر هي يسمى تسمى",
+    " يوجد يمكن يجب اذكر هي يسمى تسمى يعني تعني معنى",
     "el": "χώρα χώρες πόλη κάθε λέγεται λένε όνομα χρονιά έτος μέρα ημέρα ώρα ώρες αριθμός διαρκεί"
-    " βρίσκεται βρίσκονται επιτρέπεται απαγορεύεται πες ποσό ανέρχεται",
+    " βρίσκεται βρίσκονται επιτρέπεται απαγορεύεται πες ποσό ανέρχεται σημαίνει λέει",
     "hi": "देश देशों शहर प्रकार नाम साल वर्ष दिन समय बजे संख्या स्थित बताओ बताइए मिलता मिलती मना"
-    " लगता लगती होगा चाहिए",
+    " लगता लगती होगा चाहिए मतलब अर्थ",
     "ro": "țară țări țările oraș fel numește cheamă nume an anul zi ora oră număr durează află"
-    " afla găsește găsesc pot voie spune enumeră înălțime costă preț",
+    " afla găsește găsesc pot voie spune enumeră înălțime costă preț"
+    " înseamnă spune semnifică",
     "tr": "ülke ülkeler ülkelere şehir zamana en geç adı ad yıl yılda gün saat numara sürer"
-    " sürüyor bulunur bulunuyor söyle listele yasak kişi lira fiyatı fiyat ücreti",
+    " sürüyor bulunur bulunuyor söyle listele yasak kişi lira fiyatı fiyat ücreti demek"
+    " anlama gelir anlamı",
     "vi": "nước thành phố loại tên gọi năm ngày giờ mấy số nằm kéo dài được phép hãy kể liệt lâu"
-    " tiền",
+    " tiền nghĩa",
 }
 # Words that ask for a price. A text with a number may give the price without them.
 _PRICE_WORDS: Final = {

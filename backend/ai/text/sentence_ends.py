@@ -40,36 +40,72 @@ _PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$
 _UNSPACED_END = re.compile(rf"[{UNSPACED_SCRIPTS}]$")
 
 _DAY_NUMBER = re.compile(r"(?<!\d)\d{1,2}$")
+# German words before and after an ordinal number, and Turkish ones after it. Most languages write
+# the word after such a number in lower case.
+_BEFORE_ORDINAL = re.compile(
+    r"(?<!\w)(?:im|der|dem|zum|zur|vom|beim|[Jj]ede[mnrs]?|eine[mnr])\s+\d{1,2}$"
+)
 _AFTER_ORDINAL = re.compile(
     r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"
-    r"|Jahrhundert|Stock|Etage|Obergeschoss|Klasse|Tag|Woche|Monat|Lebensjahr|Jahr)"
+    r"|(?:Jan|Jän|Feb|Mär|Mrz|Apr|Jun|Jul|Aug|Sept?|Okt|Nov|Dez)\."
+    r"|Jahrhundert|Jahrtausend|Stock|Etage|Obergeschoss|Untergeschoss|OG|UG|Klasse|Schuljahr|Semester"
+    r"|Stunde|Tag|Werktag|Arbeitstag|Kalendertag|Woche|Kalenderwoche|KW|Monat|Quartal|Halbjahr|Jahr"
+    r"|Lebensjahr|Geburtstag|Advent|Weltkrieg|Auflage|Ausgabe|Kapitel|Abschnitt|Absatz|Teil|Band"
+    r"|Platz|Rang|Preis|Mal|Rate|Mahnung|Stufe|Instanz|Spieltag|Halbzeit|Dünya|Madde)"
 )
+# Longest text before the number that is searched for such a word, in characters.
+_MAX_BEFORE_ORDINAL_CHARS: Final = 16
 _LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
 _LAST_WORD = re.compile(r"(?<!\S)(\S++)$")
+# A lower-case letter after a number is a unit or the Russian mark of a year, not an initial.
+_UNIT = re.compile(r"\d[^\S\n]+[^\W\d_]$")
+_NUMBER = re.compile(r"\d|[IVXLC]{2,}\b|[VX]\b")
+_NON_SPACE = re.compile(r"\S")
 _MAX_ABBREVIATION_CHARS: Final = 12
 _ABBREVIATIONS: Final = frozenset(
     [
-        *("al", "approx", "art", "ca", "cf", "ch", "co", "corp", "dr", "e.g", "ed", "eds", "eq"),
-        *("etc", "fig", "figs", "gen", "gov", "i.e", "inc", "jr", "lt", "ltd", "mr", "mrs", "ms"),
-        *("mt", "no", "nos", "op", "p", "par", "pp", "prof", "rev", "sec", "sen", "sgt", "sr"),
-        *("st", "u.k", "u.n", "u.s", "vol", "vs"),
-        *(
-            "พ.ศ",
-            "ค.ศ",
-            "nr",
-            "bzw",
-            "z.b",
-            "d.h",
-            "ca",
-            "evtl",
-            "inkl",
-            "vgl",
-            "sra",
-            "dra",
-            "núm",
-        ),
-        *("ул", "им", "т.д", "т.е", "стр", "тыс", "млн", "проф", "π.χ", "τηλ", "σελ", "ths", "tp"),
+        *("al", "approx", "ca", "cf", "ch", "co", "corp", "dr", "e.g", "ed", "eds", "eq", "etc"),
+        *("fig", "figs", "gen", "gov", "i.e", "inc", "jr", "lt", "ltd", "mr", "mrs", "ms", "mt"),
+        *("op", "pp", "prof", "rev", "sen", "sgt", "sr", "st", "u.k", "u.n", "u.s", "vol", "vs"),
+        *("capt", "cmdr", "col", "maj", "hon", "messrs", "tel", "тел", "τηλ"),
         *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        # German
+        *("nr", "nrn", "bzw", "z.b", "d.h", "u.a", "i.d.r", "evtl", "ggf", "inkl", "zzgl", "abzgl"),
+        *("vgl", "ziff", "buchst", "hr", "hrn", "fr", "ing", "dipl", "mio", "mrd"),
+        *("okt", "dez", "jän", "mrz", "mär"),
+        # French, Italian, Spanish, Portuguese, Romanian
+        *("mme", "mlle", "sig", "sig.ra", "dott", "avv", "sra", "srta", "dra", "dña", "ud", "uds"),
+        *("núm", "ee", "excmo", "str", "dl", "dna", "alin"),
+        # Dutch, Polish, Turkish, Vietnamese
+        *("dhr", "mevr", "św", "ul", "doç", "ths", "tp", "pgs"),
+        # Russian, Greek
+        *("ул", "им", "т.д", "т.е", "стр", "тыс", "млн", "млрд", "проф", "просп", "пос", "обл"),
+        *("π.χ", "σελ", "αρ", "οδ", "αγ", "δρ"),
+        # Thai
+        *("พ.ศ", "ค.ศ"),
+    ]
+)
+# Abbreviations that only precede numbers. They also occur as words or at the end of a sentence.
+_ABBREVIATIONS_BEFORE_NUMBERS: Final = frozenset(
+    [
+        *(
+            "no",
+            "nos",
+            "art",
+            "sec",
+            "par",
+            "fax",
+            "ext",
+            "max",
+            "min",
+            "app",
+            "apt",
+            "ave",
+            "bldg",
+        ),
+        *("rm", "abs", "abb", "anl", "anm", "aufl", "bd", "kap", "rn", "tab", "hausnr", "pos"),
+        *("pág", "págs", "av", "aprox", "pag", "bl", "blz", "godz", "poz", "cad", "sok", "mah"),
+        *("bkz", "md", "lit", "рис", "табл", "гл", "ст", "кв", "άρθρ", "παρ", "κεφ"),
     ]
 )
 
@@ -94,25 +130,53 @@ def has_final_punctuation(text: str) -> bool:
     return bool(_PUNCTUATED.search(text))
 
 
-def is_sentence_end(text: str) -> bool:
-    """Return True unless the full stop at the end of *text* is part of "Dr.", "B." or "3."."""
-    if is_list_number(text):
-        return False
-    return not (text.endswith(".") and ends_with_abbreviation(text, 0, len(text) - 1))
-
-
 def is_list_number(text: str) -> bool:
     """Return True if *text* is only the number of a list item, such as "3."."""
     return bool(_LIST_NUMBER.fullmatch(text))
 
 
+def is_full_stop(text: str, start: int, mark: int, next_word: int | None) -> bool:
+    """Return True if the full stop at *mark* ends a sentence.
+
+    The sentence starts at *start*, and the next word of the same block at *next_word*. It is None
+    if no word follows.
+    """
+    if next_word is not None:
+        if text[next_word].islower() or is_ordinal(text, start, mark, next_word):
+            return False
+        if _NUMBER.match(text, next_word) and _precedes_number(_get_last_word(text, start, mark)):
+            return False
+    return not ends_with_abbreviation(text, start, mark)
+
+
+def depends_on_next_word(text: str) -> bool:
+    """Return True if it takes the whole next word to decide whether a full stop ends *text*."""
+    return bool(_DAY_NUMBER.search(text)) or _precedes_number(_get_last_word(text, 0, len(text)))
+
+
+def _precedes_number(word: str) -> bool:
+    # German streets: "Hauptstr. 5".
+    return word in _ABBREVIATIONS_BEFORE_NUMBERS or word.endswith("str")
+
+
+def find_next_word(text: str, position: int, end: int) -> int | None:
+    """Return the position of the first character in `text[position:end]` that is no white space."""
+    next_char = _NON_SPACE.search(text, position, end)
+    return next_char.start() if next_char else None
+
+
 def is_ordinal(text: str, start: int, mark: int, next_word: int) -> bool:
-    """Return True if the full stop at *mark* makes an ordinal in German, as in "31. März".
+    """Return True if the full stop at *mark* makes an ordinal, as in the German "31. März".
 
     The sentence starts at *start*, and the next word at *next_word*.
     """
-    is_number = _DAY_NUMBER.search(text, max(start, mark - 3), mark)
-    return bool(is_number and _AFTER_ORDINAL.match(text, next_word))
+    if not _DAY_NUMBER.search(text, max(start, mark - 3), mark):
+        return False
+    if _AFTER_ORDINAL.match(text, next_word):
+        return True
+    return text[next_word].isalpha() and bool(
+        _BEFORE_ORDINAL.search(text, max(start, mark - _MAX_BEFORE_ORDINAL_CHARS), mark)
+    )
 
 
 def ends_with_abbreviation(text: str, start: int, end: int) -> bool:
@@ -120,6 +184,15 @@ def ends_with_abbreviation(text: str, start: int, end: int) -> bool:
 
     An initial, such as the letter of "B.", counts as one.
     """
+    word = _get_last_word(text, start, end)
+    if len(word) == 1 and word.isalpha():
+        is_unit = text[end - 1].islower() and _UNIT.search(
+            text, max(start, end - _MAX_ABBREVIATION_CHARS), end
+        )
+        return not is_unit
+    return word in _ABBREVIATIONS
+
+
+def _get_last_word(text: str, start: int, end: int) -> str:
     last_word = _LAST_WORD.search(text[max(start, end - _MAX_ABBREVIATION_CHARS) : end])
-    word = last_word.group(1).lstrip("(\"'“").lower() if last_word else ""
-    return (len(word) == 1 and word.isalpha()) or word in _ABBREVIATIONS
+    return last_word.group(1).lstrip("(\"'“").lower() if last_word else ""

@@ -18,16 +18,15 @@ from backend.ai.text.sentence_ends import (
     CLAUSE_SCRIPTS,
     SENTENCE_ENDS,
     UNSPACED_SCRIPTS,
-    ends_with_abbreviation,
+    find_next_word,
+    is_full_stop,
     is_list_number,
-    is_ordinal,
 )
 
 # The maximum lengths of a sentence and of a table row that are quoted, in characters.
 MAX_SENTENCE_CHARS: Final = 400
 MAX_ROW_CHARS: Final = 2_000
 
-_NON_SPACE = re.compile(r"\S")
 _WORD = re.compile(r"\w")
 # In these scripts, spaces separate clauses and sentences. They also separate numbers and foreign
 # words from the surrounding text, where the text is not divided.
@@ -130,12 +129,7 @@ def _joins_clauses(text: str, span: Span, space: re.Match[str]) -> bool:
 def _is_end_mark(text: str, start: int, mark: re.Match[str], block_end: int) -> bool:
     if text[mark.start()] != ".":
         return True
-    next_char = _NON_SPACE.search(text, mark.end(), block_end)
-    if next_char and next_char.group().islower():
-        return False
-    if next_char and is_ordinal(text, start, mark.start(), next_char.start()):
-        return False
-    return not ends_with_abbreviation(text, start, mark.start())
+    return is_full_stop(text, start, mark.start(), find_next_word(text, mark.end(), block_end))
 
 
 def _strip(text: str, span: Span) -> Span | None:

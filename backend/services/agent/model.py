@@ -85,10 +85,14 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Input of a tool call that the model cannot choose."""
+    """Input of a tool call that the model cannot choose.
+
+    `language` is that of the user's request, as an ISO 639-1 code, or "" if it is unknown.
+    """
 
     caller: Caller
     collection: str | None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ def cite_sentences_with_one(sentence):
         ('"One is so." Two.', '"One is so." [1] Two.'),
         ("Two.\n```\nOne is so. x[1]\n```\n", "Two.\n```\nOne is so. x[1]\n```\n"),
         ("Wait... One is so!", "Wait... One is so! [1]"),
+        ("One am 1. April und 31. März. Two.", "One am 1. April und 31. März. [1] Two."),
+        ("One ca. drei, Abs. 2, im 3. Quartal.", "One ca. drei, Abs. 2, im 3. Quartal. [1]"),
+        ("One hat 5. Two ging.", "One hat 5. [1] Two ging."),
+        ("One hat 5. M", "One hat 5. [1] M"),
+        ("1. One is so. 2. Two.", "1. One is so. [1] 2. Two."),
         ("", ""),
     ],
 )
@@ -37,7 +42,7 @@ def test_marker_follows_its_sentence(text, expected):
     assert insert_markers(cite_sentences_with_one, *text) == expected
 
 
-@given(st.lists(st.text('ab .!?[1]\n`"', max_size=8), max_size=12))
+@given(st.lists(st.text('ab .!?[1]\n`"', max_size=8) | st.sampled_from(["1. ", "Mai", "Abs."])))
 def test_result_is_the_same_however_the_text_is_split(pieces):
     def cite_sentence(sentence):
         return len(sentence) % 3 or None
@@ -69,3 +74,12 @@ def test_brackets_of_the_documents_stay_and_sentences_end_in_any_script(text, ex
 
     assert insert(text) == expected
     assert insert(*text) == expected
+
+
+def test_long_run_of_full_stops_is_not_held_back():
+    inserter = CitationInserter(cite_sentences_with_one)
+
+    sent = "".join(inserter.feed("....") for _ in range(250))
+
+    assert len(sent) > 900
+    assert len(sent + inserter.finish()) == 1_000

@@ -312,6 +312,36 @@ def test_epcis_names_of_steps_and_packages_are_read(api):
 
 
 @pytest.mark.parametrize(
+    "epc", ["urn:epc:id:sscc:0614141.1234567890", "https://id.gs1.org/00/106141412345678908"]
+)
+def test_epcis_creates_package_for_sscc_of_no_known_carrier(api, epc):
+    event = {"type": "ObjectEvent", "eventTime": "2026-06-10T00:00:00Z", "bizStep": "departing"}
+
+    api.post("/packages/epcis", json=event | {"epcList": [epc]})
+
+    (package,) = api.get("/packages").json["items"]
+    document = api.get(f"/packages/{package['id']}/epcis").json
+    assert (package["tracking_number"], package["carrier"]) == ("106141412345678908", "sscc")
+    assert document["epcisBody"]["eventList"][0]["epcList"] == [
+        "https://id.gs1.org/00/106141412345678908"
+    ]
+
+
+def test_epcis_keeps_carrier_of_a_package_with_an_sscc(api):
+    package = api.create("106141412345678908", carrier="dhl")
+    event = {"type": "ObjectEvent", "eventTime": "2026-06-10T00:00:00Z", "bizStep": "departing"}
+    epc = "urn:epc:id:sscc:0614141.1234567890"
+
+    api.post("/packages/epcis", json=event | {"epcList": [epc]})
+
+    assert [each["carrier"] for each in api.get("/packages").json["items"]] == ["dhl"]
+    document = api.get(f"/packages/{package['id']}/epcis").json
+    assert document["epcisBody"]["eventList"][0]["epcList"] == [
+        "urn:ai-agent-system:packages:dhl:106141412345678908"
+    ]
+
+
+@pytest.mark.parametrize(
     ("change", "pointer"),
     [
         ({"eventTime": None}, "#/epcisBody/eventList/1/eventTime"),

@@ -1,6 +1,7 @@
 """Client of the packages service: find, read and investigate packages for a caller."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -19,7 +20,8 @@ _PATHS: dict[InvestigationKind, str] = {
     "delay": "/agents/investigate/delay",
     "prediction": "/agents/predict",
 }
-_MAX_FOUND = 10
+_MAX_FOUND = 200
+_MAX_NAMED = 10
 _MAX_EVENTS = 50
 _ID_PREFIX = "pkg_"
 
@@ -56,6 +58,15 @@ class InvestigationSentence(BaseModel):
 
 class _PackagePage(BaseModel):
     items: list[FoundPackage]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPackages:
+    """Packages, newest first. `has_more` is True if there are others that are not included."""
+
+    items: Sequence[FoundPackage]
+    has_more: bool = False
 
 
 class _EventPage(BaseModel):
@@ -77,29 +88,28 @@ class PackagesClient:
         self._service = service
 
     def find_packages(
-        self, caller: Caller, *, words: str = "", late: bool | None = None, number: str = ""
-    ) -> Sequence[FoundPackage]:
-        """Return up to ten packages with these words, lateness or number, newest first."""
-        query: dict[str, str] = {"limit": str(_MAX_FOUND)}
+        self, caller: Caller, *, words: str = "", late: bool | None = None
+    ) -> FoundPackages:
+        """Return up to 200 packages with these words and lateness, newest first."""
+        query = {"limit": str(_MAX_FOUND)}
         if words:
             query["q"] = words
-        if number:
-            query["tracking_number"] = number
         if late is not None:
             query["late"] = str(late).lower()
-        path = f"/packages?{urlencode(query)}"
-        return _parse(_PackagePage, _request(self._service.get, path, caller.headers)).items
+        page = self._get_page(caller, query)
+        return FoundPackages(page.items, has_more=page.next_cursor is not None)
 
     def get_package(self, caller: Caller, name: str) -> FoundPackage:
         """Return the package whose id, tracking number or reference is *name*."""
         if name.startswith(_ID_PREFIX):
             path = f"/packages/{quote_path_segment(name)}"
             return _parse(FoundPackage, _request(self._service.get, path, caller.headers))
-        found = self.find_packages(caller, number=name)
+        query = {"limit": str(_MAX_NAMED)}
+        found = self._get_page(caller, query | {"tracking_number": name}).items
         if not found:
             found = [
                 each
-                for each in self.find_packages(caller, words=name)
+                for each in self._get_page(caller, query | {"q": name}).items
                 if (each.reference or "").casefold() == name.casefold()
             ]
         if not found:
@@ -112,12 +122,20 @@ class PackagesClient:
         return _parse(_EventPage, _request(self._service.get, path, caller.headers)).items
 
     def investigate(
-        self, caller: Caller, package_id: str, kind: InvestigationKind
+        self, caller: Caller, package_id: str, kind: InvestigationKind, language: str
     ) -> Sequence[InvestigationSentence]:
-        """Return the sentences of a new investigation of a package."""
+        """Return the sentences of a new investigation of a package.
+
+        They are in *language*, an ISO 639-1 code, or in English if the service does not know it.
+        """
         path = f"{_PATHS[kind]}/{quote_path_segment(package_id)}"
-        response = _request(self._service.post, path, {}, caller.headers)
+        headers = {**caller.headers, "Accept-Language": language or "en"}
+        response = _request(self._service.post, path, {}, headers)
         return _parse(_Investigation, response).text
+
+    def _get_page(self, caller: Caller, query: Mapping[str, str]) -> _PackagePage:
+        path = f"/packages?{urlencode(query)}"
+        return _parse(_PackagePage, _request(self._service.get, path, caller.headers))
 
 
 def _request(send: Callable[..., Any], *arguments: object) -> Any:

@@ -4,9 +4,11 @@ import asyncio
 import queue
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.ai.text.languages import detect_language
 from backend.services.agent.engine.call_telemetry import trace_tool_call
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.direct_answers import DirectAnswerRunner
@@ -81,6 +83,7 @@ class AgentRunner:
 
     def stream_run(self, request: RunRequest) -> Generator[RunEvent]:
         """Execute the run *request* and yield its events; the last one is RunFinished."""
+        request = _set_language(request)
         plan = None if self._traces_to_langsmith else self._direct_answers.plan_run(request)
         if plan is not None:
             return self._direct_answers.stream_run(request, plan)
@@ -201,3 +204,10 @@ async def _put_events(
         await execute(put_event)
     except Exception as error:  # noqa: BLE001 - raised again in the consumer's thread
         await put_event(error)
+
+
+def _set_language(request: RunRequest) -> RunRequest:
+    """Return *request* with the language of the last user message for its tools."""
+    texts = (message.text for message in reversed(request.history) if message.role == "user")
+    language = detect_language(next(texts, ""))
+    return replace(request, tool_context=replace(request.tool_context, language=language))

@@ -10,6 +10,7 @@ from pydantic import Field
 from backend.services.agent.clients.tool_arguments import PydanticArguments, StrictArguments
 from backend.services.agent.errors import ToolFailed
 from backend.services.agent.model import Tool, ToolContext, ToolResult
+from backend.services.agent.tools.date_texts import format_moment
 from backend.services.agent.tools.time_zones import find_time_zone
 
 CURRENT_TIME: Final = "current_time"
@@ -25,12 +26,12 @@ class TimeArguments(StrictArguments):
 def create_clock_tool(now: Callable[[], datetime]) -> Tool:
     """Return the tool `current_time`. *now* returns the current time with a time zone."""
 
-    async def run(arguments: TimeArguments, _: ToolContext) -> ToolResult:
+    async def run(arguments: TimeArguments, context: ToolContext) -> ToolResult:
         zone = find_time_zone(arguments.timezone)
         if zone is None:
             raise ToolFailed("Unknown time zone. Use an IANA name such as Europe/Berlin.")
         local = now().astimezone(ZoneInfo(zone))
-        return ToolResult(f"It is {local:%A, %d %B %Y, %H:%M} in {zone}.")
+        return ToolResult(format_moment(local, zone, context.language))
 
     return Tool(
         name=CURRENT_TIME,

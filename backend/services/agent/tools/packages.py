@@ -10,6 +10,7 @@ from pydantic import Field
 from backend.security import Permission
 from backend.services.agent.clients.packages_client import (
     FoundPackage,
+    FoundPackages,
     InvestigationKind,
     InvestigationSentence,
     PackageEvent,
@@ -23,6 +24,7 @@ GET_PACKAGE: Final = "get_package"
 INVESTIGATE_PACKAGE: Final = "investigate_package"
 PREDICT_PACKAGE: Final = "predict_package"
 
+_MAX_SHOWN: Final = 10
 # The pages of packages in the console. Only the console shows relative addresses as links.
 _PAGES: Final = "/console/packages"
 _NO_BRACKETS: Final = str.maketrans("[]\n", "() ")
@@ -80,12 +82,11 @@ async def _find_packages(
     found = await asyncio.to_thread(
         packages.find_packages, context.caller, words=arguments.words, late=arguments.late
     )
-    if not found:
+    if not found.items:
         return ToolResult("No package was found.")
-    return ToolResult(
-        "\n".join(f"- {_describe(each)}" for each in found),
-        identifiers=[each.id for each in found],
-    )
+    shown = found.items[:_MAX_SHOWN]
+    lines = [_count(found), *(f"- {_describe(each)}" for each in shown)]
+    return ToolResult("\n".join(lines), identifiers=[each.id for each in shown])
 
 
 async def _get_package(
@@ -114,7 +115,9 @@ async def _investigate(
 ) -> ToolResult:
     """Return the text of an investigation of the package *name*, with links to its events."""
     found = await asyncio.to_thread(packages.get_package, context.caller, name)
-    text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
+    text = await asyncio.to_thread(
+        packages.investigate, context.caller, found.id, kind, context.language
+    )
     events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
     return ToolResult(_format_text(found, text, events), identifiers=[found.id])
 
@@ -148,6 +151,14 @@ _TOOLS: Final = (
 )
 
 
+def _count(found: FoundPackages) -> str:
+    """Return the line above a list of packages, with their number."""
+    count = len(found.items)
+    number = f"More than {count}" if found.has_more else str(count)
+    newest = f", the newest {_MAX_SHOWN} of them" if count > _MAX_SHOWN else ""
+    return f"{number} package{'' if number == '1' else 's'}{newest}:"
+
+
 def _describe(package: FoundPackage) -> str:
     promised = f", promised {package.promised_at}" if package.promised_at else ""
     late = ", late" if package.late else ""
@@ -172,7 +183,10 @@ def _describe_event(event: PackageEvent) -> str:
 def _format_text(
     package: FoundPackage, text: Sequence[InvestigationSentence], events: Sequence[PackageEvent]
 ) -> str:
-    """Return the sentences, each with the numbers of its events, and the list of those events."""
+    """Return the sentences, each with the numbers of its events, and the list of those events.
+
+    The numbers are in parentheses: those in brackets are markers of citations.
+    """
     by_id = {event.id: event for event in events}
     numbers: dict[str, int] = {}
     lines = []
@@ -180,12 +194,12 @@ def _format_text(
         for event_id in sentence.event_ids:
             if event_id in by_id:
                 numbers.setdefault(event_id, len(numbers) + 1)
-        marks = "".join(f"[{numbers[each]}]" for each in sentence.event_ids if each in numbers)
+        marks = "".join(f"({numbers[each]})" for each in sentence.event_ids if each in numbers)
         lines.append(f"{sentence.text} {marks}".strip())
     if numbers:
         lines.append("Events:")
     lines += [
-        f"- [{number}] {_link_event(package, by_id[event_id])}"
+        f"- ({number}) {_link_event(package, by_id[event_id])}"
         for event_id, number in numbers.items()
     ]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from backend.chassis.messaging.audit_events import format_time
 from backend.services.packages.domain.carrier_codes import TranslatedCode
 from backend.services.packages.domain.event_input import EventInput
-from backend.services.packages.domain.tracking_numbers import normalize
+from backend.services.packages.domain.tracking_numbers import identify, normalize
 from backend.services.packages.model import EventCode, Location, Package, Reason, TrackingEvent
 
 CONTEXT: Final = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
@@ -20,6 +20,9 @@ MAX_EVENTS: Final = 500
 _NAMESPACE: Final = "urn:ai-agent-system:packages"
 _PREFIX: Final = "pkg"
 _SSCC_DIGITS: Final = 18
+# Carrier of packages that have an SSCC (serial shipping container code) and no known carrier. The
+# code names the company that packed the container.
+_SSCC_CARRIER: Final = "sscc"
 # Our code of each business step, and the step of each code. Steps of the Core Business Vocabulary.
 _CODES: Final[Mapping[str, EventCode]] = {
     "commissioning": EventCode.ANNOUNCED,
@@ -55,12 +58,20 @@ class InvalidDocument(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EpcisReport:
-    """An event of a document and the package it belongs to. *carrier* is None if not given."""
+    """An event of a document and the package it belongs to.
+
+    *carrier* is None if not given. *default_carrier* is that of a new package whose number does not
+    name one, or None.
+    """
 
     pointer: str
     number: str
     carrier: str | None
     event: EventInput
+
+    @property
+    def default_carrier(self) -> str | None:
+        return _SSCC_CARRIER if _is_sscc(self.number) else None
 
 
 def build_document(
@@ -138,7 +149,8 @@ def _build_event(package: Package, event: TrackingEvent) -> dict[str, Any]:
 
 def _build_epc(package: Package) -> str:
     number = package.number
-    if len(number) == _SSCC_DIGITS and number.isdigit():
+    # A URI of GS1 does not name the carrier.
+    if _is_sscc(number) and package.carrier in (_SSCC_CARRIER, identify(number).carrier):
         return f"https://id.gs1.org/00/{number}"
     return f"{_NAMESPACE}:{quote(package.carrier, safe='')}:{quote(number, safe='')}"
 
@@ -233,8 +245,20 @@ def _build_sscc(text: str, pointer: str) -> str:
     digits = serial[:1] + company + serial[1:]
     if len(digits) != _SSCC_DIGITS - 1 or not (digits.isascii() and digits.isdigit()):
         raise InvalidDocument(pointer, "The SSCC has not 17 digits.")
-    total = sum(int(digit) * (3 if index % 2 == 0 else 1) for index, digit in enumerate(digits))
-    return f"{digits}{-total % 10}"
+    return f"{digits}{_compute_check_digit(digits)}"
+
+
+def _is_sscc(number: str) -> bool:
+    is_number = len(number) == _SSCC_DIGITS and number.isascii() and number.isdigit()
+    return is_number and int(number[-1]) == _compute_check_digit(number[:-1])
+
+
+def _compute_check_digit(digits: str) -> int:
+    """Return the check digit of a GS1 key (GS1 General Specifications, 7.9.1)."""
+    total = sum(
+        int(digit) * (3 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(digits))
+    )
+    return -total % 10
 
 
 def _check_number(text: str, pointer: str) -> str:

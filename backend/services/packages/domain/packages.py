@@ -89,13 +89,15 @@ class PackageFields:
 class PackageReport:
     """Events of the package with this number. *fields* are set if it does not exist yet.
 
-    *carrier* is None if the source does not say.
+    *carrier* is None if the source does not say. *default_carrier* is the carrier of a new package
+    if it does not follow from the number either.
     """
 
     number: str
     carrier: str | None
     fields: PackageFields = PackageFields()
     events: Sequence[EventInput] = ()
+    default_carrier: str | None = None
 
 
 FIELD_NAMES: Final = tuple(PackageFields.__dataclass_fields__)
@@ -324,7 +326,7 @@ class PackageService:
         record = store.lock_by_number(session, caller.tenant_id, carrier, number)
         created = record is None
         if record is None:
-            number, found = identify_carrier(number, carrier)
+            number, found = identify_carrier(number, carrier, report.default_carrier)
             # The events are followed by a prediction.
             row = self._insert(
                 session, caller, number, found, report.fields, has_eta=not report.events
@@ -559,8 +561,12 @@ class PackageService:
         )
 
 
-def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
+def identify_carrier(
+    number: str, carrier: str | None, default: str | None = None
+) -> tuple[str, str]:
     """Return the normalised number and the carrier. A given carrier may be an unknown one.
+
+    *default* is the carrier if it does not follow from the number.
 
     Raises:
         CarrierUnknown: no carrier is given, and it does not follow from the number.
@@ -568,6 +574,8 @@ def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
     if carrier is not None:
         return normalize(number), carrier
     result = identify(number)
+    if result.carrier is None and default is not None:
+        return result.number, default
     if result.carrier is None:
         raise CarrierUnknown(sorted({each.carrier for each in result.candidates}))
     return result.number, result.carrier

@@ -68,13 +68,22 @@ def record_document(body: EpcisDocument) -> EpcisResult:
 
     The steps commissioning, collecting, accepting, shipping, departing, arriving, receiving and
     holding are known; others are stored as notes. The EPC is an SSCC, or a URI that ends in the
-    tracking number. All events are recorded, or none.
+    tracking number. A new package with an SSCC of no known carrier has the carrier `sscc`. All
+    events are recorded, or none.
     """
     try:
         reports = epcis.read_document(body.root)
     except epcis.InvalidDocument as error:
         raise invalid_field(error.pointer, str(error)) from error
-    given = [PackageReport(each.number, each.carrier, events=(each.event,)) for each in reports]
+    given = [
+        PackageReport(
+            each.number,
+            each.carrier,
+            events=(each.event,),
+            default_carrier=each.default_carrier,
+        )
+        for each in reports
+    ]
     try:
         recorded = use(PackageService).record_all(get_caller(), given, "epcis")
     except ReportFailed as failure:

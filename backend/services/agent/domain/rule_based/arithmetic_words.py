@@ -1,7 +1,8 @@
-"""Replace words of arithmetic by signs: Russian, Chinese, Japanese, Korean and Thai.
+"""Replace words of arithmetic by signs in languages other than those of `arithmetic_requests`.
 
-In these languages the words for the operations are distinct from other words, or written next to
-the numbers without spaces, so that they can be replaced in any request.
+In Russian, Chinese, Japanese, Korean and Thai the words for the operations are distinct from other
+words, or written next to the numbers without spaces, so that they can be replaced in any request.
+In the other languages they are replaced between two numbers.
 """
 
 # ruff: noqa: RUF001 - non-Latin letters are intended
@@ -35,8 +36,26 @@ _SIGNS: Final = (
     (r"\bв степени\b", "^"),
     (r"\bв квадрате\b|的平方|の2乗|の二乗", "^2"),
 )
+# Greek, Turkish, Romanian, Vietnamese, Arabic and Hindi.
+_SIGNS_BETWEEN_NUMBERS: Final = (
+    (r"επί|çarpı|kere|ori|înmulțit cu|nhân(?: với)?|ضرب|في|गुणा", "*"),
+    (r"διά|bölü|împărțit la|chia(?: cho)?|مقسوم على|على|قسمة|भाग", "/"),
+    (r"συν|artı|plus|cộng(?: với)?|زائد|जमा|धन|जोड़", "+"),
+    (r"μείον|πλην|eksi|minus|trừ|ناقص|घटा|माइनस", "-"),
+)
+_QUESTIONS: Final = re.compile(
+    r"^(?:πόσο (?:κάνει|είναι)|cât (?:fac|face|este)|كم (?:يساوي|حاصل|ناتج)|ما (?:هو )?ناتج)"
+    r"\s+(?=\d)"
+    r"|(?<=\d)\s+(?:kaç eder|kaçtır|kaç|eder mi|bằng (?:mấy|bao nhiêu)|là (?:mấy|bao nhiêu)"
+    r"|(?:कितना|कितने) (?:होता|होते) (?:है|हैं)|कितना है|κάνει πόσο|يساوي كم)(?=\W*$)",
+    re.IGNORECASE,
+)
 _SIGN_PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), f" {sign} ") for pattern, sign in _SIGNS
+)
+_SIGN_PATTERNS_BETWEEN_NUMBERS: Final = tuple(
+    (re.compile(rf"(?<=\d)\s+(?:{words})\s+(?=\d)", re.IGNORECASE), f" {sign} ")
+    for words, sign in _SIGNS_BETWEEN_NUMBERS
 )
 _DIGITS: Final = {char: value for value, char in enumerate("零一二三四五六七八九")} | {
     "〇": 0,
@@ -59,7 +78,8 @@ def replace_arithmetic_words(text: str) -> str:
     For example, "12乘以3是多少" becomes "12*3".
     """
     text = _WORDS_OF_QUESTION.sub("", text.translate(_FULL_WIDTH)).strip()
-    for pattern, replacement in (*_PERCENTAGES, *_SIGN_PATTERNS):
+    text = _QUESTIONS.sub("", text.rstrip(" ?؟;"))
+    for pattern, replacement in (*_PERCENTAGES, *_SIGN_PATTERNS_BETWEEN_NUMBERS, *_SIGN_PATTERNS):
         text = pattern.sub(replacement, text)
     text = _IDEOGRAPH_NUMBER.sub(lambda match: str(_read_ideographs(match.group())), text)
     return " ".join(text.split())

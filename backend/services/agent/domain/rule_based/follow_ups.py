@@ -5,8 +5,9 @@ from typing import Final
 
 from backend.ai.follow_ups import FollowUpOptions, Turn, rewrite_follow_up
 from backend.services.agent.domain.rule_based.arithmetic_requests import find_expression
-from backend.services.agent.domain.rule_based.rules import find_requested_time_zone, match_rule
+from backend.services.agent.domain.rule_based.rules import match_rule
 from backend.services.agent.domain.rule_based.small_talk import answer_small_talk
+from backend.services.agent.domain.rule_based.time_requests import find_requested_time_zone
 from backend.services.agent.tools.time_zones import find_time_zone
 
 _OPTIONS: Final = FollowUpOptions(max_words=12, max_reference_words=7, prepends_question=True)

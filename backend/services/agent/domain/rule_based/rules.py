@@ -11,8 +11,9 @@ from backend.services.agent.domain.rule_based.arithmetic_requests import (
     MAX_REQUEST_CHARACTERS,
     find_expression,
 )
+from backend.services.agent.domain.rule_based.package_requests import match_package_request
+from backend.services.agent.domain.rule_based.time_requests import find_requested_time_zone
 from backend.services.agent.engine.chat_models.planner import PlannedToolCall
-from backend.services.agent.tools.time_zones import find_time_zone
 
 _POLITE: Final = re.compile(
     r"^(?:(?:please|hey|hi|hello|ok|so|and|then|now),?\s+|"
@@ -21,31 +22,6 @@ _POLITE: Final = re.compile(
     r"(?:do you )?know |let me know )+|"
     r"[,\s]+(?:please|for me|thanks|thank you|bitte|por favor|s'il (?:te|vous) plaît)(?=[.?!\s]*$)",
     re.IGNORECASE,
-)
-
-_WHERE: Final = r"(?: (?:in|at|for|à|en|a) (?P<where>[\w/ +'-]+?))?"
-_NOW: Final = r"(?: (?:right now|now|just now|today|currently|at the moment|jetzt|gerade))?"
-_TIMES: Final = tuple(
-    re.compile(rf"(?:{question}){_NOW}{_WHERE}{_NOW}\s*[?.!]*$", re.IGNORECASE)
-    for question in (
-        r"^(?:time|date)(?= (?:right )?now)",
-        (
-            r"^(?:what(?:'s| is)?|which|the|current|today's|local)(?: the)?"
-            r"(?: current| local| today's)?"
-            r" (?:time|date|hour|day|year|month|weekday|day of the week)(?: and (?:time|date))?"
-            r"(?: is it| is today| of today| it is| do we have)?"
-        ),
-        r"^what(?:'s| is) today(?:'s date)?",
-        r"^what (?:time|day|date|year|month) (?:is|it is) (?:it|today)",
-        r"^(?:the )?time(?= (?:in|at|for) )",
-        (
-            r"^wie (?:spät|viel uhr) ist es|^wieviel uhr ist es|^welche[rn]? (?:tag|datum|uhrzeit) "
-            r"(?:ist|haben wir)(?: heute)?|^welches datum (?:ist|haben wir)(?: heute)?"
-        ),
-        r"^quelle heure est[- ]il|^quel(?:le)? (?:jour|date) (?:est-on|sommes-nous)",
-        r"^¿?\s*qu[ée] (?:hora es|d[íi]a es(?: hoy)?)",
-        r"^che (?:ora è|ore sono|giorno è(?: oggi)?)",
-    )
 )
 
 _THINGS: Final = r"(?:documents?|docs?|files?|papers?|pdfs?|uploads?|library|collection)"
@@ -93,79 +69,6 @@ _FETCHES: Final = re.compile(
     r"\b(?:read|show|open|fetch|get|load|look at|what (?:does|is|stands)|summari[sz]e)\b",
     re.IGNORECASE,
 )
-# A tracking number or an id of a package: capitals and digits with at least six digits, or pkg_….
-_PACKAGE_NAME: Final = r"(?P<name>pkg_[0-9a-f]{20,40}|(?-i:(?=(?:[A-Z]*\d){6})[A-Z0-9]{8,40}))"
-_PACKAGE_WORD: Final = r"(?:(?:my|the|our) )?(?:(?:package|parcel|shipment|delivery) )?"
-_GERMAN_PACKAGE_WORD: Final = (
-    r"(?:(?:mein|meine|das|die|unser|unsere|dem|der|meinem|meiner) )?"
-    r"(?:(?:paket|sendung|lieferung|päckchen) )?"
-)
-_PACKAGE_REQUESTS: Final = tuple(
-    (re.compile(pattern + r"\W*$", re.IGNORECASE), tool, arguments)
-    for pattern, tool, arguments in (
-        (
-            (
-                rf"^why (?:is|was|has) {_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r"(?: (?:so|been|still|running|delivered))* (?:late|delayed|overdue|stuck|slow)"
-            ),
-            "investigate_package",
-            {},
-        ),
-        (
-            (
-                rf"^(?:warum|wieso|weshalb) (?:ist|war|kommt) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r"(?: (?:so|zu|noch|nicht))* (?:versp\w+tet|sp\w+t|pünktlich|langsam|angekommen)"
-            ),
-            "investigate_package",
-            {},
-        ),
-        (
-            rf"^was stimmt (?:mit|bei) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME} nicht",
-            "investigate_package",
-            {"subject": "anomaly"},
-        ),
-        (
-            (
-                rf"^wann (?:kommt|wird) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r" (?:an|ankommen|geliefert|zugestellt)"
-            ),
-            "predict_package",
-            {},
-        ),
-        (
-            rf"^wo ist {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}",
-            "get_package",
-            {},
-        ),
-        (
-            rf"^(?:what(?:'s| is) wrong with|investigate|check) {_PACKAGE_WORD}{_PACKAGE_NAME}",
-            "investigate_package",
-            {"subject": "anomaly"},
-        ),
-        (
-            (
-                rf"^(?:when (?:will|does|is)|will) {_PACKAGE_WORD}{_PACKAGE_NAME}"
-                r" (?:arriv\w+|be (?:delivered|late|there|on time)|come|due|expected)"
-            ),
-            "predict_package",
-            {},
-        ),
-        (
-            (
-                rf"^(?:where(?:'s| is)|track|(?:what(?:'s| is) the )?status of) "
-                rf"{_PACKAGE_WORD}{_PACKAGE_NAME}"
-            ),
-            "get_package",
-            {},
-        ),
-    )
-)
-_LATE_PACKAGES: Final = re.compile(
-    r"^(?:which|what|show(?: me)?|list)(?: all)?(?: my| our| the)? "
-    r"(?:(?:packages|parcels|shipments) (?:are|is) (?:late|delayed|overdue)"
-    r"|(?:late|delayed|overdue) (?:packages|parcels|shipments))\W*$",
-    re.IGNORECASE,
-)
 _MAX_CACHED_REQUESTS: Final = 128
 
 
@@ -192,34 +95,11 @@ def _match_short_request(text: str) -> PlannedToolCall | None:
         )
     if len(urls := _URL.findall(request)) == 1 and (_FETCHES.search(request) or urls[0] == request):
         return PlannedToolCall("fetch_page", {"url": urls[0]})
-    if (call := _match_package(request)) is not None:
+    if (call := match_package_request(request)) is not None:
         return call
     identifiers = find_identifiers(request)
     if len(identifiers) == 1 and _READS.search(request):
         return PlannedToolCall("read_document", {"document_id": identifiers[0]})
-    return None
-
-
-def _match_package(request: str) -> PlannedToolCall | None:
-    """Return the call that a question about a package needs, or None."""
-    if _LATE_PACKAGES.search(request):
-        return PlannedToolCall("find_packages", {"late": True})
-    for pattern, tool, arguments in _PACKAGE_REQUESTS:
-        if match := pattern.search(request):
-            return PlannedToolCall(tool, {"package": match["name"]} | arguments)
-    return None
-
-
-def find_requested_time_zone(request: str) -> str | None:
-    """Return the time zone in which *request* asks for the time.
-
-    It is UTC if the request names no place, and None if it does not ask for the time.
-    """
-    if len(request) > MAX_REQUEST_CHARACTERS:
-        return None
-    for pattern in _TIMES:
-        if (match := pattern.search(request)) is not None:
-            return "UTC" if match["where"] is None else find_time_zone(match["where"])
     return None
 
 

@@ -1,4 +1,5 @@
 """Tests of the rules that map requests to tool calls."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import pytest
 
@@ -28,6 +29,24 @@ from backend.services.agent.domain.rule_based.rules import match_rule
         ),
         ("time in San Francisco?", "current_time", {"timezone": "America/Los_Angeles"}),
         ("Wie spät ist es in München?", "current_time", {"timezone": "Europe/Berlin"}),
+        ("Который час в Москве?", "current_time", {"timezone": "Europe/Moscow"}),
+        ("Какой сегодня день?", "current_time", {"timezone": "UTC"}),
+        ("东京现在几点？", "current_time", {"timezone": "Asia/Tokyo"}),
+        ("今天星期几？", "current_time", {"timezone": "UTC"}),
+        ("Τι ώρα είναι στην Αθήνα;", "current_time", {"timezone": "Europe/Athens"}),
+        ("Londra'da saat kaç?", "current_time", {"timezone": "Europe/London"}),
+        ("Cât e ceasul la Paris?", "current_time", {"timezone": "Europe/Paris"}),
+        ("Bây giờ là mấy giờ ở Tokyo?", "current_time", {"timezone": "Asia/Tokyo"}),
+        ("كم الساعة الآن في القاهرة؟", "current_time", {"timezone": "Africa/Cairo"}),
+        ("टोक्यो में कितने बजे हैं?", "current_time", {"timezone": "Asia/Tokyo"}),
+        ("โตเกียวกี่โมง", "current_time", {"timezone": "Asia/Tokyo"}),
+        ("Que horas são em Lisboa?", "current_time", {"timezone": "Europe/Lisbon"}),
+        ("Cât fac 7 ori 8?", "calculate", {"expression": "7 * 8"}),
+        ("7 nhân 8 bằng mấy?", "calculate", {"expression": "7 * 8"}),
+        ("Πόσο κάνει 7 επί 8;", "calculate", {"expression": "7 * 8"}),
+        ("كم يساوي 7 ضرب 8؟", "calculate", {"expression": "7 * 8"}),
+        ("7 artı 8 kaç eder?", "calculate", {"expression": "7 + 8"}),
+        ("7 गुणा 8 कितना होता है?", "calculate", {"expression": "7 * 8"}),
         ("which documents do I have?", "list_documents", {}),
         ("¿Qué documentos tengo?", "list_documents", {}),
         ("Note to self: buy milk", "save_note", {"title": "buy milk", "text": "buy milk"}),
@@ -50,6 +69,10 @@ def test_rule_matches_request(request_text, tool, arguments):
         "Explain section 4.2",
         "Is 3/4 inch pipe allowed?",
         "What time does the office open?",
+        "图书馆几点？",
+        "Phòng mở cửa lúc mấy giờ?",
+        "Salon saat kaçta açılıyor?",
+        "เช็คอินกี่โมง",
         "What is the date of the agreement?",
         "what is the time in Atlantis?",
         "42",
