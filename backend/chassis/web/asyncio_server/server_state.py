@@ -1,6 +1,7 @@
 """State that all connections of one worker share: connections, clock, threads and tasks."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 SWEEP_INTERVAL_SECONDS = 0.25
 _FLASK_THREADS = 8
+_log = logging.getLogger(__name__)
 
 Wsgi = Callable[..., Any]
 
@@ -89,12 +91,20 @@ class ServerState:
         """Apply all timeouts in one periodic pass, so that a request needs no timer of its own."""
         if self._stopped:
             return
+        # Scheduled first: a failed pass must not be the last one.
+        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._run_sweep)
         now = self.now = self.loop.time()
         for connection in list(self.connections):
             if now >= connection.deadline:
-                connection.handle_timeout(now)
+                self._end_late_connection(connection, now)
         self._sweep(now)
-        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._run_sweep)
+
+    def _end_late_connection(self, connection: "HttpConnection[Any, Any]", now: float) -> None:
+        try:
+            connection.handle_timeout(now)
+        except Exception:  # noqa: BLE001 - the timeouts of other connections must be applied
+            _log.exception("a connection could not be ended after a timeout")
+            connection.abort()
 
     def _sweep(self, now: float) -> None:
         """Do the periodic work of a subclass."""

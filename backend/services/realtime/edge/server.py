@@ -259,12 +259,15 @@ class RealtimeServer(ServerState):
     # Periodic work
 
     def _sweep(self, now: float) -> None:
-        if self.publish_metrics is not None:
-            self.publish_metrics()
         for connection in list(self.stalled):
             connection.check_stalled(now)
-        if now < self._next_second:
-            return
+        if now >= self._next_second:
+            self._do_work_of_second(now)
+        # Last, because it writes a file: a full disk must not end pings and heartbeats.
+        if self.publish_metrics is not None:
+            self.publish_metrics()
+
+    def _do_work_of_second(self, now: float) -> None:
         self._next_second = now + 1
         self._ping_next_group(now)
         for stream in list(self.event_streams):
