@@ -166,7 +166,11 @@ class RateLimitCounter(asyncio.Protocol):
                 async with asyncio.timeout(REDIS_TIMEOUT_SECONDS * 10):
                     await self._open_connection(address, nodes)
                     await self._initialize_connection(address)
-            except (OSError, TimeoutError, RedisError) as error:
+            except Exception as error:  # noqa: BLE001
+                # uvloop raises RuntimeError if the connection was closed. Limits must be shared
+                # again after every failure.
+                if not isinstance(error, (OSError, TimeoutError, RedisError, RuntimeError)):
+                    _log.exception("cannot connect to Redis")
                 self._disconnect(str(error) or "no connection")
                 await asyncio.sleep(_RECONNECT_SECONDS)
             else:
@@ -201,9 +205,15 @@ class RateLimitCounter(asyncio.Protocol):
         for command in commands:
             reply: asyncio.Future[None] = self._loop.create_future()
             self._setup_reply = reply
-            assert self._transport is not None  # noqa: S101 - set by create_connection
-            self._transport.write(command)
+            self._get_transport().write(command)
             await reply
+        self._get_transport()
+
+    def _get_transport(self) -> asyncio.Transport:
+        """Return the transport. Raises ConnectionError if the connection was lost meanwhile."""
+        if self._transport is None:
+            raise ConnectionError("Redis closed the connection")
+        return self._transport
 
     _setup_reply: "asyncio.Future[None] | None" = None
 
