@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SWEEP_INTERVAL_SECONDS = 0.25
 _FLASK_THREADS = 8
+_STALL_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 Wsgi = Callable[..., Any]
@@ -43,6 +44,7 @@ class ServerState:
         self.now = loop.time()
         """Time of the last sweep: precise enough for timeouts of seconds, without a clock call."""
         self._stopped = False
+        self._is_late = False
         self._request_count = 0
         self._request_id_prefix = os.urandom(8).hex()
         self._date_header = (0, "")
@@ -93,7 +95,13 @@ class ServerState:
             return
         # Scheduled first: a failed pass must not be the last one.
         self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._run_sweep)
-        now = self.now = self.loop.time()
+        now, last = self.loop.time(), self.now
+        self.now = now
+        # After a stall of the process, first read what has arrived meanwhile: the loop runs timers
+        # before. The next pass applies the timeouts in any case.
+        self._is_late = now - last > _STALL_SECONDS and not self._is_late
+        if self._is_late:
+            return
         for connection in list(self.connections):
             if now >= connection.deadline:
                 self._end_late_connection(connection, now)

@@ -1,24 +1,46 @@
 """The connection to Redis that counts rate limits."""
 
 import asyncio
+import time
 
+import uvloop
+
+from backend.security.limits import Charge, Limit
+from backend.security.redis import redis_key
 from backend.services.gateway.clients import rate_limit_counter
-from backend.services.gateway.clients.rate_limit_counter import RateLimitCounter
+from backend.services.gateway.clients.rate_limit_counter import ChargeSet, RateLimitCounter
 from tests.servers import wait_until
 
 LOADED = b"$40\r\n" + 40 * b"0" + b"\r\n"
 
 
+def test_reply_that_arrives_while_the_event_loop_is_late_is_used(valkey):
+    async def run() -> tuple[list[int], bool]:
+        loop = asyncio.get_running_loop()
+        counter = RateLimitCounter(valkey.url, loop)
+        counter.start()
+        await asyncio.to_thread(wait_until, lambda: not counter.is_local)
+        charge = Charge("user", redis_key("tests"), Limit.parse("5/minute"))
+        decided = loop.create_future()
+        counter.apply_charges(ChargeSet([charge]), lambda *result: decided.set_result(result))
+        # Runs after the command was sent.
+        loop.call_soon(time.sleep, 2)
+        result = await decided
+        counter.stop()
+        return result
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run())[1] is False
+
+
 def test_limits_are_shared_after_the_server_failed_during_the_setup(tmp_path, monkeypatch):
     monkeypatch.setattr(rate_limit_counter, "_RECONNECT_SECONDS", 0.01)
-    connections = 0
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
+        writers.append(writer)
         while await reader.read(65_536):
-            writer.write(LOADED if connections > 1 else LOADED + b"-ERR closing\r\n")
-        writer.close()
+            writer.write(LOADED if len(writers) > 1 else LOADED + b"-ERR closing\r\n")
 
     async def run() -> None:
         path = tmp_path / "redis.sock"
@@ -28,7 +50,9 @@ def test_limits_are_shared_after_the_server_failed_during_the_setup(tmp_path, mo
         await asyncio.to_thread(wait_until, lambda: not counter.is_local)
         counter.stop()
         server.close()
-        await server.wait_closed()
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
 
     asyncio.run(run())
-    assert connections == 2
+    assert len(writers) == 2

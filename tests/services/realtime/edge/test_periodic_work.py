@@ -1,8 +1,10 @@
 """Timeouts and pings continue after an error."""
 
 import socket
+import time
 
 from backend.services.realtime.edge.http_connection import RealtimeHttpConnection
+from tests.servers import wait_until
 
 
 def test_clients_are_pinged_while_metrics_cannot_be_written(start, token):
@@ -17,6 +19,17 @@ def test_clients_are_pinged_while_metrics_cannot_be_written(start, token):
         for _ in range(2):
             assert client.receive() == {}
             client.send({})
+
+
+def test_request_that_arrives_while_the_process_is_stopped_is_answered(start, monkeypatch):
+    monkeypatch.setattr("backend.chassis.web.asyncio_server.connection.HEAD_TIMEOUT_SECONDS", 3)
+    realtime = start()
+    with socket.create_connection(("127.0.0.1", realtime.port), timeout=30) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\n")
+        wait_until(lambda: realtime.call(lambda: len(realtime.server.connections)))
+        realtime.loop.call_soon_threadsafe(time.sleep, 5)
+        client.sendall(b"Host: h\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 def test_connection_whose_timeout_cannot_be_handled_is_closed(start, monkeypatch):
