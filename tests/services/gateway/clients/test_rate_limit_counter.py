@@ -1,6 +1,7 @@
 """The connection to Redis that counts rate limits."""
 
 import asyncio
+import socket
 import time
 
 import uvloop
@@ -17,16 +18,26 @@ LOADED = b"$40\r\n" + 40 * b"0" + b"\r\n"
 def test_reply_that_arrives_while_the_event_loop_is_late_is_used(valkey):
     async def run() -> tuple[list[int], bool]:
         loop = asyncio.get_running_loop()
+        reader, writer = socket.socketpair()
+
+        def stall() -> None:
+            reader.recv(1)
+            time.sleep(2)
+
+        loop.add_reader(reader, stall)
         counter = RateLimitCounter(valkey.url, loop)
         counter.start()
         await asyncio.to_thread(wait_until, lambda: not counter.is_local)
         charge = Charge("user", redis_key("tests"), Limit.parse("5/minute"))
         decided = loop.create_future()
         counter.apply_charges(ChargeSet([charge]), lambda *result: decided.set_result(result))
-        # Runs after the command was sent.
-        loop.call_soon(time.sleep, 2)
+        # The loop reads this after it has sent the command, and then runs timers.
+        writer.send(b"x")
         result = await decided
         counter.stop()
+        loop.remove_reader(reader)
+        reader.close()
+        writer.close()
         return result
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

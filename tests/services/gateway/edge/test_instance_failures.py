@@ -157,17 +157,17 @@ def test_probes_that_end_while_the_gateway_is_late_do_not_eject_the_instance(
     probes = []
 
     async def stall(instance):
-        if instance.port != echo.port:
+        if probes and instance is not probes[0]:
             return worker_state.ProbeResult.RESPONDED
         probes.append(instance)
         time.sleep(1.3)  # noqa: ASYNC251 - the event loop is late
         return worker_state.ProbeResult.TIMED_OUT
 
     monkeypatch.setattr(worker_state, "_send_probe", stall)
-    edge = edge_for(RAG_SERVICE_URL=echo.url)
+    edge_for(RAG_SERVICE_URL=echo.url)
     wait_until(lambda: len(probes) >= 4)
 
-    assert edge.state.forwarder.instance_groups["rag"].circuit_state == "closed"
+    assert not probes[0].is_ejected
 
 
 def test_frozen_instance_is_answered_for_with_503_and_used_again_afterwards(
