@@ -64,9 +64,12 @@ def wake_workers(folder: Path) -> bool:
         except OSError:  # its worker has ended
             continue
         try:
+            # The pipe is full, so the worker wakes anyway.
             with suppress(BlockingIOError):
                 os.write(descriptor, b".")
             has_woken = True
+        except BrokenPipeError:  # the worker has ended since its pipe was opened
+            continue
         finally:
             os.close(descriptor)
     return has_woken

@@ -7,6 +7,7 @@ The *generation* of a user or tenant is a number in its tokens; raising it revok
 a lower number. Design: docs/adr/0002.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,6 +29,7 @@ _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
 _CACHE_ENTRIES = 10_000
+_log = logging.getLogger(__name__)
 
 
 class SessionStatus(Enum):
@@ -349,28 +351,33 @@ class SharedRevocations:
                 self._listener.start()
 
     def _follow_channel(self) -> None:
-        connected = True
         while True:
             try:
-                channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                channel: PubSub = self._redis.pubsub()  # type: ignore[no-untyped-call]
                 with channel:
                     channel.subscribe(CHANNEL)
-                    self.is_subscribed = True
-                    if not connected:
-                        self.invalidate_cache()  # messages were missed meanwhile
-                        connected = True
-                    while True:
-                        if message := channel.get_message(timeout=_SILENCE_SECONDS):
-                            self._apply_message(message["data"])
-                        else:
-                            # A frozen server keeps the connection open and announces nothing.
-                            self._redis.ping()
-            except RedisError:
-                self.is_subscribed = False
-                if connected:
+                    self._receive_messages(channel)
+            except Exception as error:  # noqa: BLE001 - the listener must not end
+                if not isinstance(error, RedisError):
+                    _log.exception("revocations cannot be received")
+                if self.is_subscribed:
                     self.invalidate_cache()
-                connected = False
+                self.is_subscribed = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+
+    def _receive_messages(self, channel: PubSub) -> None:
+        while True:
+            message = channel.get_message(timeout=_SILENCE_SECONDS)
+            if message is None:
+                # A frozen server keeps the connection open and announces nothing.
+                self._redis.ping()
+            elif message["type"] == "message":
+                self._apply_message(message["data"])
+            elif message["type"] == "subscribe":
+                # Also after redis-py has connected again. Messages were missed before, and a
+                # status that was read before may be outdated.
+                self.invalidate_cache()
+                self.is_subscribed = True
 
 
 def _parse_notice(message: str) -> RevocationNotice | None:

@@ -21,7 +21,7 @@ class Pauses:
     def __call__(self, event: threading.Event, seconds: float) -> None:
         self._event = event
         self.seconds.append(seconds)
-        assert event.wait(10)
+        assert event.wait(60)
 
     def end_pause(self) -> None:
         self._event.set()
@@ -179,10 +179,10 @@ def test_stop_interrupts_a_long_run(start):
 
     def run():
         running.set()
-        assert interrupted.wait(10)
+        assert interrupted.wait(60)
 
     task = start("work", NEVER_SECONDS, run, on_stop=interrupted.set)
-    assert running.wait(10)
+    assert running.wait(60)
 
     task.stop()
 

@@ -18,7 +18,7 @@ class NameServer:
         self.is_responding.set()
 
     def __call__(self, host, port):
-        assert self.is_responding.wait(10)
+        assert self.is_responding.wait(60)
         if not self.addresses:
             raise socket.gaierror("no such host")
         return self.addresses

@@ -21,6 +21,20 @@ def test_no_worker_is_woken_if_all_have_ended(tmp_path):
     assert not wake_workers(tmp_path)
 
 
+def test_worker_that_ends_while_it_is_woken_is_ignored(tmp_path, monkeypatch):
+    pipe = WakePipe(tmp_path, 5040)
+    open_file = os.open
+
+    def open_and_end_reader(*arguments):
+        descriptor = open_file(*arguments)
+        os.close(pipe.fileno())
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_end_reader)
+
+    assert not wake_workers(tmp_path)
+
+
 def test_full_pipe_blocks_neither_side(tmp_path):
     pipe = WakePipe(tmp_path, 5040)
 

@@ -106,7 +106,8 @@ class ReceivedEvents:
                     consumer=letter.consumer,
                     id=letter.id,
                     type=letter.type[:64],
-                    content=letter.content,
+                    # PostgreSQL cannot store NUL. The message would be received for ever.
+                    content=letter.content.replace("\0", "\ufffd"),
                     error=letter.error[:_MAX_ERROR_CHARACTERS],
                     failed_at=letter.failed_at,
                     is_replayed=False,

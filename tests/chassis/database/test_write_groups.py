@@ -59,7 +59,7 @@ def run_while_one_is_written(groups, writes):
 
     with ThreadPoolExecutor(COUNT + 1) as pool:
         first = pool.submit(run, hold)
-        assert entered.wait(10)
+        assert entered.wait(60)
         others = [pool.submit(run, write) for write in writes]
         while len(groups._waiting) < len(writes):
             threading.Event().wait(0.01)

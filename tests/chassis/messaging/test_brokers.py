@@ -170,7 +170,7 @@ def test_local_publisher_waits_until_all_consumers_have_acknowledged():
 
     subscription.acknowledge_events()
 
-    publisher.join(10)
+    publisher.join(60)
     assert not publisher.is_alive()
 
 

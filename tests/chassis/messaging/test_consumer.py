@@ -246,6 +246,18 @@ def test_message_that_is_no_event_becomes_a_dead_letter(database, messages, cons
     assert letter.error.startswith("InvalidEvent: specversion")
 
 
+def test_message_with_bytes_that_cannot_be_stored_becomes_a_dead_letter(
+    database, messages, consumer
+):
+    messages.waiting = [b'{"\x00\xff"}', event(1).encode()]
+
+    consumer.receive_once(0)
+
+    assert applied(database) == [1]
+    (letter,) = ReceivedEvents("billing", database).list_dead_letters(10)
+    assert letter.content == '{"\ufffd\ufffd"}'
+
+
 def test_event_waits_while_the_database_is_busy(database, messages, handler, consumer):
     busy = sqlite3.OperationalError("database is locked")
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY

@@ -19,7 +19,7 @@ def receiving(events):
     thread.start()
     yield received
     stopping.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

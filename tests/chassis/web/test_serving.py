@@ -163,7 +163,7 @@ def test_single_process_ends_at_the_graceful_timeout(port, tmp_path, number):
             client.sendall(b"GET /endless HTTP/1.1\r\nHost: bare\r\n\r\n")
             wait_until(lambda: request_path(port, "/running")[2] == "1")
             process.send_signal(number)
-            assert process.wait(10) == -signal.SIGALRM
+            assert process.wait(60) == -signal.SIGALRM
 
     assert "in endless" in (tmp_path / "log").read_text()
 

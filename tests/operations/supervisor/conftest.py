@@ -50,7 +50,7 @@ class StandInSuite:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=100,
             check=False,
         )
 

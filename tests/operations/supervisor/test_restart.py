@@ -69,7 +69,7 @@ def test_restart_merges_new_options_into_those_of_the_last_start(restart, argume
     options = command._create_parser().parse_args(replaced.value.args)
     assert (options.command, options.detach) == ("start", True)
     assert (dict(options.scale), options.port_offset) == (scale, offset)
-    assert restart.supervisor.wait(10) is not None
+    assert restart.supervisor.wait(60) is not None
 
 
 def test_restart_stops_nothing_if_a_port_is_taken(restart, capsys):

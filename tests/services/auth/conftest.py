@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
+from backend.chassis.background import PeriodicTask
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.settings import Env
 from backend.chassis.web.app_factory import get_component
@@ -34,6 +35,25 @@ def fast_password_hashes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("backend.security.passwords._HASHER", hasher)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _stop_periodic_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stop the tasks of the test's apps, which would report that their servers have ended."""
+    started: list[PeriodicTask] = []
+    start = PeriodicTask.start
+
+    def start_and_record(task: PeriodicTask) -> None:
+        if task not in started:
+            started.append(task)
+        start(task)
+
+    monkeypatch.setattr(PeriodicTask, "start", start_and_record)
+    yield
+    for task in started:
+        task.request_stop()
+    for task in started:
+        task.stop()
 
 
 @pytest.fixture

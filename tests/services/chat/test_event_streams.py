@@ -91,5 +91,5 @@ def test_stream_ends_when_the_conversation_is_deleted(app, client, ada):
     client.delete(path, headers=ada)
 
     stream.wait_for("deleted")
-    stream.thread.join(5)
+    stream.thread.join(60)
     assert not stream.thread.is_alive()

@@ -26,7 +26,7 @@ def answering(client, ada, agent, components):
         make_due(components)
         thread = threading.Thread(target=components.answers.answer_next)
         thread.start()
-        assert agent.is_writing.wait(10)
+        assert agent.is_writing.wait(60)
         return sent["conversation_id"], thread
 
     yield start
@@ -44,7 +44,7 @@ def test_answer_ends_when_a_colleague_answers(client, ada, colleague, agent, com
 
     path = f"/conversations/{conversation_id}/messages"
     client.post(path, json={"content": "I look for it."}, headers=colleague)
-    thread.join(10)
+    thread.join(60)
 
     assert agent.cancelled == ["session-1"]
     assert read_messages(client, ada, conversation_id) == [
@@ -64,7 +64,7 @@ def test_lost_connection_of_a_cancelled_answer_is_no_error(
 
     path = f"/conversations/{conversation_id}/messages"
     client.post(path, json={"content": "I look for it."}, headers=colleague)
-    thread.join(10)
+    thread.join(60)
 
     assert agent.cancelled == ["session-1"]
     conversation = client.get(f"/conversations/{conversation_id}", headers=ada).json
@@ -77,7 +77,7 @@ def test_new_message_waits_for_the_answer_in_progress(client, ada, agent, compon
 
     send_later(client, ada, "Two", conversation_id)
     agent.release.set()
-    thread.join(10)
+    thread.join(60)
     make_due(components)
     components.answers.answer_next()
 
@@ -92,7 +92,7 @@ def test_new_message_ends_the_answer_in_progress_with_the_setting_of_the_account
     conversation_id, thread = answering("One")
 
     send_later(client, ada, "Two", conversation_id)
-    thread.join(10)
+    thread.join(60)
     make_due(components)
     assert components.answers.answer_next() is True
 

@@ -383,7 +383,7 @@ def test_stream_ends_when_the_account_is_stopped(client, account, visitor, app, 
 
     client.patch(f"/accounts/{account}", json={"state": "stopped"}, headers=manager)
 
-    stream.thread.join(10)
+    stream.thread.join(60)
     assert not stream.thread.is_alive()
 
 

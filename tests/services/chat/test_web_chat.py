@@ -5,9 +5,11 @@ from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
 
 from backend.chassis.web.app_factory import get_component
 from backend.chassis.web.wait_slots import WaitSlots
+from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.store.tables import Account, Attachment, Conversation
 from tests.services.agent.fakes import parse_events
 
@@ -165,11 +167,28 @@ def test_message_is_accepted_at_once_if_all_slots_for_waiting_requests_are_used(
     assert client.post("/message", json=HELLO, headers=ada).json["status"] == "answered"
 
 
+def test_requests_write_answers_after_the_tables_were_unavailable(request, monkeypatch):
+    monkeypatch.setattr("backend.services.chat.domain.answer_following._MAX_THREADS", 1)
+    client, ada = request.getfixturevalue("client"), request.getfixturevalue("ada")
+    errors = [OperationalError("", {}, Exception("the connection is closed"))]
+    lease_due = AnswerService.lease_due
+
+    def fail_once(*arguments):
+        if errors:
+            raise errors.pop()
+        return lease_due(*arguments)
+
+    monkeypatch.setattr(AnswerService, "lease_due", fail_once)
+    assert send(client, ada).status_code >= 500
+
+    assert send(client, ada).json["status"] == "answered"
+
+
 def test_failing_agent_leaves_the_message_accepted_and_is_requested_again(
     client, ada, agent, components
 ):
     agent.problem = (503, "model_unavailable")
-    response = client.post("/message?wait=0.5", json=HELLO, headers=ada)
+    response = client.post("/message?wait=3", json=HELLO, headers=ada)
 
     assert response.status_code == 201
     assert response.json["status"] == "accepted"

@@ -41,7 +41,7 @@ class RunningEdge:
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def call(self, function, *arguments):
         """Call *function* on the event loop and return its result."""
@@ -97,7 +97,7 @@ def serve_flask(app: Flask, port: int = 0) -> Iterator[int]:
         yield server.server_port
     finally:
         server.shutdown()
-        thread.join(5)
+        thread.join(60)
         server.server_close()
 
 

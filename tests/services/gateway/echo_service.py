@@ -46,7 +46,7 @@ class EchoService:
         with suppress(OSError):
             # Wake up `accept`, which still holds the listening socket.
             socket.create_connection((self.host, self.port), 0.2).close()
-        self._thread.join(2)
+        self._thread.join(60)
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -65,7 +65,7 @@ def auth(identities):
     thread.start()
     yield fake
     server.shutdown()
-    thread.join(5)
+    thread.join(60)
     server.server_close()
 
 

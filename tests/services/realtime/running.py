@@ -49,7 +49,7 @@ class RunningRealtime:
     def stop(self) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(60)
             self.app.extensions["backend.components"][EventConsumer].stop()
 
     def call(self, function, *arguments):
@@ -108,6 +108,18 @@ class Client:
 
     def receive(self, timeout: float = 30):
         return json.loads(self.socket.recv(timeout))
+
+    def receive_reply(self, timeout: float = 30):
+        """Return the next reply to a command, without the pings before it."""
+        while "id" not in (message := self.receive(timeout)):
+            assert message == {}
+        return message
+
+    def receive_push(self, timeout: float = 30):
+        """Return the next push. The first ping can arrive at any time."""
+        while "push" not in (message := self.receive(timeout)):
+            assert message == {}
+        return message["push"]
 
     def ask(self, **command):
         """Send a command and return the reply to it, without pushes that arrive before."""

@@ -37,13 +37,13 @@ def test_development_server_serves_routes_and_sockets(tmp_path, debug):
             wait_until(lambda: responds(port))
             with connect(f"ws://127.0.0.1:{port}/ws/connect") as socket:
                 socket.send(json.dumps({"id": 1, "connect": {"token": "x"}}))
-                assert json.loads(socket.recv(5))["error"]["code"] == 101
+                assert json.loads(socket.recv(30))["error"]["code"] == 101
         finally:
             process.terminate()
 
 
 def responds(port):
     try:
-        return requests.get(f"http://127.0.0.1:{port}/health/live", timeout=5).status_code == 200
+        return requests.get(f"http://127.0.0.1:{port}/health/live", timeout=30).status_code == 200
     except requests.RequestException:
         return False

@@ -14,12 +14,12 @@ from centrifuge import (
 )
 from redis.asyncio.client import PubSub
 
+from backend.chassis.messaging.topics import stream_channel, tenant_stream
 from backend.security.redis import connect
 from backend.security.revocation import CHANNEL as REVOCATION_CHANNEL
+from backend.services.realtime.edge.server import RealtimeServer
 from tests.servers import free_port, valkey, wait_until
 
-# The SDK leaves a transport open if its connection breaks.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 TENANT = "tenant-of-user-ada"
 MESSAGES = 300
 
@@ -36,12 +36,12 @@ class Receiver(SubscriptionEventHandler):
 
     def __enter__(self):
         self._thread.start()
-        assert self.subscribed.wait(10)
+        assert self.subscribed.wait(60)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def on_publication(self, ctx: PublicationContext) -> None:
         self.received.append(ctx.pub.data["n"])
@@ -65,6 +65,10 @@ class Receiver(SubscriptionEventHandler):
         await subscription.subscribe()
         await self._stop.wait()
         await client.disconnect()
+        # The SDK leaves a transport open if its connection breaks.
+        for transport in list(self._loop._transports.values()):
+            transport.abort()
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -150,6 +154,37 @@ def test_subscriptions_recover_after_an_unexpected_error_of_the_client(
         publish_all([service], 3)
         wait_until(lambda: len(receiver.received) >= 3)
         assert receiver.received == [0, 1, 2]
+    assert not failures
+
+
+def test_malformed_message_does_not_end_the_delivery(start, token, valkey):
+    service = start(valkey.url)
+    redis = connect(valkey.url)
+    channel = stream_channel(tenant_stream(TENANT, "packages"))
+    with Receiver(service.url, token) as receiver:
+        for number, malformed in enumerate(["", "- x data", b"\xff"]):
+            assert redis.publish(channel, malformed) == 1
+            service.publish(TENANT, "packages", {"n": number})
+            wait_until(lambda number=number: receiver.received == list(range(number + 1)))
+            wait_until(lambda: redis.pubsub_numsub(channel)[0][1] == 1)
+
+
+def test_delivery_resumes_after_sessions_could_not_be_checked(start, token, valkey, monkeypatch):
+    service = start(valkey.url)
+    redis = connect(valkey.url)
+    failures = [ValueError("not a number")]
+    check = RealtimeServer.is_session_revoked
+
+    def fail_once(self, principal):
+        if failures:
+            raise failures.pop()
+        return check(self, principal)
+
+    with Receiver(service.url, token) as receiver:
+        monkeypatch.setattr(RealtimeServer, "is_session_revoked", fail_once)
+        redis.client_kill_filter(_type="pubsub")
+        publish_all([service], 3)
+        wait_until(lambda: receiver.received == [0, 1, 2])
     assert not failures
 
 

@@ -167,7 +167,7 @@ def test_revocation_reaches_the_grpc_processes(suite):
 
         user("POST", "/auth/logout")
 
-        wait_until(lambda: is_rejected(client, headers), 2)
+        wait_until(lambda: is_rejected(client, headers))
 
 
 def is_rejected(client, headers):

@@ -1,6 +1,7 @@
 """State that all connections of one worker share: connections, clock, threads and tasks."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 SWEEP_INTERVAL_SECONDS = 0.25
 _FLASK_THREADS = 8
+_STALL_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 Wsgi = Callable[..., Any]
 
@@ -41,6 +44,7 @@ class ServerState:
         self.now = loop.time()
         """Time of the last sweep: precise enough for timeouts of seconds, without a clock call."""
         self._stopped = False
+        self._is_late = False
         self._request_count = 0
         self._request_id_prefix = os.urandom(8).hex()
         self._date_header = (0, "")
@@ -89,12 +93,26 @@ class ServerState:
         """Apply all timeouts in one periodic pass, so that a request needs no timer of its own."""
         if self._stopped:
             return
-        now = self.now = self.loop.time()
+        # Scheduled first: a failed pass must not be the last one.
+        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._run_sweep)
+        now, last = self.loop.time(), self.now
+        self.now = now
+        # After a stall of the process, first read what has arrived meanwhile: the loop runs timers
+        # before. The next pass applies the timeouts in any case.
+        self._is_late = now - last > _STALL_SECONDS and not self._is_late
+        if self._is_late:
+            return
         for connection in list(self.connections):
             if now >= connection.deadline:
-                connection.handle_timeout(now)
+                self._end_late_connection(connection, now)
         self._sweep(now)
-        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._run_sweep)
+
+    def _end_late_connection(self, connection: "HttpConnection[Any, Any]", now: float) -> None:
+        try:
+            connection.handle_timeout(now)
+        except Exception:  # noqa: BLE001 - the timeouts of other connections must be applied
+            _log.exception("a connection could not be ended after a timeout")
+            connection.abort()
 
     def _sweep(self, now: float) -> None:
         """Do the periodic work of a subclass."""

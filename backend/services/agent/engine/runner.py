@@ -202,6 +202,12 @@ async def _put_events(
 
     try:
         await execute(put_event)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            # A library has raised it. The consumer still waits for events.
+            await put_event(RuntimeError("The run was cancelled by a library."))
+        raise
     except Exception as error:  # noqa: BLE001 - raised again in the consumer's thread
         await put_event(error)
 

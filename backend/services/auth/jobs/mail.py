@@ -66,6 +66,9 @@ class _MailThread:
         except SQLAlchemyError as error:
             _log.warning("queued mails cannot be read: %s", type(error).__name__)
             has_pending = True
+        except Exception:  # noqa: BLE001 - the queue is processed again after the interval
+            _log.exception("queued mails cannot be sent")
+            has_pending = True
         with self._state_lock:
             self._is_running = has_pending or self._queue.request_added.is_set()
             return not self._is_running

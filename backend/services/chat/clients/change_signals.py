@@ -5,16 +5,15 @@ Ephemeral events are also sent to the topics of the realtime service.
 
 import json
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from redis.client import PubSub
 from redis.exceptions import RedisError
 
+from backend.chassis.background import PeriodicTask
 from backend.chassis.messaging.topics import stream_channel, tenant_stream
 from backend.chassis.observability.tracing import attach_span_context
 from backend.security.redis import connect, redis_key
@@ -67,21 +66,17 @@ class RedisSignals:
         self._redis = connect(url, retries=0)
         self._process_id = uuid.uuid4().hex[:12]
         self._retry_at = 0.0
-        self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._task = PeriodicTask(
+            "change-signals", _RETRY_SECONDS, self._receive, expected_errors=(RedisError,)
+        )
 
     def start(self) -> None:
         """Start to receive the signals of other processes. Threads do not survive a fork."""
-        if self._thread is not None and self._thread.is_alive():
-            return
-        with self._start_lock:
-            if self._thread is None or not self._thread.is_alive():
-                # Processes that were forked from one have had the same id.
-                self._process_id = uuid.uuid4().hex[:12]
-                self._thread = threading.Thread(
-                    target=self._receive, name="change-signals", daemon=True
-                )
-                self._thread.start()
+        self._task.start()
+
+    def stop(self) -> None:
+        """Stop to receive signals."""
+        self._task.stop()
 
     def publish_change(self, conversation_id: str) -> None:
         self.publish_changes([conversation_id])
@@ -116,24 +111,14 @@ class RedisSignals:
             _log.warning("signals of changed conversations are lost: %s", error)
 
     def _receive(self) -> None:
-        pause = threading.Event()
-        while True:
-            try:
-                with (
-                    connect(self._url, timeout=2 * _POLL_SECONDS) as redis,
-                    redis.pubsub() as pubsub,
-                ):
-                    pubsub.subscribe(_CHANNEL)
-                    self._forward_messages(pubsub)
-            except RedisError as error:
-                _log.warning("signals of changed conversations cannot be received: %s", error)
-                pause.wait(_RETRY_SECONDS)
-
-    def _forward_messages(self, pubsub: PubSub) -> None:
-        while True:
-            message = pubsub.get_message(ignore_subscribe_messages=True, timeout=_POLL_SECONDS)
-            if message is not None:
-                self.receive_message(str(message["data"]))
+        # Processes that were forked from one have had the same id.
+        self._process_id = uuid.uuid4().hex[:12]
+        with connect(self._url, timeout=2 * _POLL_SECONDS) as redis, redis.pubsub() as pubsub:
+            pubsub.subscribe(_CHANNEL)
+            while not self._task.is_stopping:
+                message = pubsub.get_message(ignore_subscribe_messages=True, timeout=_POLL_SECONDS)
+                if message is not None:
+                    self.receive_message(str(message["data"]))
 
     def receive_message(self, message: str) -> None:
         """Wake the readers for a message of the channel, unless this process has sent it."""

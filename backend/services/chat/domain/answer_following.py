@@ -114,17 +114,22 @@ class AnswerFollower:
         """
         if not self._slots.acquire(blocking=False):
             return
-        holder = self._answers.lease_due(caller.tenant_id, conversation_id)
-        if holder is None:
-            self._slots.release()
-            return
+        is_started = False
+        try:
+            holder = self._answers.lease_due(caller.tenant_id, conversation_id)
+            if holder is None:
+                return
 
-        def run() -> None:
-            try:
-                self._answers.answer_leased(
-                    caller.tenant_id, conversation_id, holder, caller.headers
-                )
-            finally:
+            def run() -> None:
+                try:
+                    self._answers.answer_leased(
+                        caller.tenant_id, conversation_id, holder, caller.headers
+                    )
+                finally:
+                    self._slots.release()
+
+            threading.Thread(target=run, name="answer", daemon=True).start()
+            is_started = True
+        finally:
+            if not is_started:
                 self._slots.release()
-
-        threading.Thread(target=run, name="answer", daemon=True).start()

@@ -27,6 +27,7 @@ from backend.security.redis import RedisAddress, parse_redis_url
 from backend.security.redis.slot_connections import ClusterNodes, find_slot_master
 
 REDIS_TIMEOUT_SECONDS = 0.1
+_GRACE_SECONDS = 0.01
 _RECONNECT_SECONDS = 1.0
 _IDLE_CHECK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class RateLimitCounter(asyncio.Protocol):
         self._last_reply_at = 0.0
         self._buffer = b""
         self._is_timer_running = False
+        self._is_overdue = False
         self.failures = 0
 
     @property
@@ -129,13 +131,22 @@ class RateLimitCounter(asyncio.Protocol):
         """Disconnect if Redis has not replied within the timeout."""
         self._is_timer_running = False
         if not self._pending:
+            self._is_overdue = False
             return
         elapsed = monotonic() - self._last_reply_at
-        if elapsed >= REDIS_TIMEOUT_SECONDS:
-            self._disconnect("no reply")
+        if elapsed < REDIS_TIMEOUT_SECONDS:
+            pause_seconds = REDIS_TIMEOUT_SECONDS - elapsed
+            self._is_overdue = False
+        elif not self._is_overdue:
+            # On a busy machine the event loop itself can be late: it runs timers before it reads
+            # what has arrived.
+            pause_seconds = _GRACE_SECONDS
+            self._is_overdue = True
         else:
-            self._is_timer_running = True
-            self._loop.call_later(REDIS_TIMEOUT_SECONDS - elapsed, self._check_timeout)
+            self._disconnect("no reply")
+            return
+        self._is_timer_running = True
+        self._loop.call_later(pause_seconds, self._check_timeout)
 
     def _disconnect(self, reason: str) -> None:
         """Close the connection, decide pending charges locally, and reconnect."""
@@ -144,6 +155,7 @@ class RateLimitCounter(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
         self._buffer = b""
+        self._is_overdue = False
         self._unsent.clear()
         pending, self._pending = self._pending, deque()
         for charge_set, callback in pending:
@@ -166,7 +178,11 @@ class RateLimitCounter(asyncio.Protocol):
                 async with asyncio.timeout(REDIS_TIMEOUT_SECONDS * 10):
                     await self._open_connection(address, nodes)
                     await self._initialize_connection(address)
-            except (OSError, TimeoutError, RedisError) as error:
+            except Exception as error:  # noqa: BLE001
+                # uvloop raises RuntimeError if the connection was closed. Limits must be shared
+                # again after every failure.
+                if not isinstance(error, (OSError, TimeoutError, RedisError, RuntimeError)):
+                    _log.exception("cannot connect to Redis")
                 self._disconnect(str(error) or "no connection")
                 await asyncio.sleep(_RECONNECT_SECONDS)
             else:
@@ -201,9 +217,15 @@ class RateLimitCounter(asyncio.Protocol):
         for command in commands:
             reply: asyncio.Future[None] = self._loop.create_future()
             self._setup_reply = reply
-            assert self._transport is not None  # noqa: S101 - set by create_connection
-            self._transport.write(command)
+            self._get_transport().write(command)
             await reply
+        self._get_transport()
+
+    def _get_transport(self) -> asyncio.Transport:
+        """Return the transport. Raises ConnectionError if the connection was lost meanwhile."""
+        if self._transport is None:
+            raise ConnectionError("Redis closed the connection")
+        return self._transport
 
     _setup_reply: "asyncio.Future[None] | None" = None
 

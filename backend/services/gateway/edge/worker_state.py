@@ -38,6 +38,7 @@ from backend.services.gateway.errors import InvalidRequestTarget
 # which is less than three seconds.
 _PROBE_TIMEOUT_SECONDS = 0.75
 _REFUSED_PROBE_PAUSE_SECONDS = 0.25
+_STALL_SECONDS = 0.5
 _AUTH_THREADS = 4
 _GATEWAY_LINE_SECONDS = 1.0
 _MAX_CACHED_LINES = 4096
@@ -294,6 +295,8 @@ class WorkerState(ServerState):
                 result = await _send_probe(instance)
                 if result is ProbeResult.RESPONDED:
                     self._record_response(instance)
+                elif self.loop.time() - started > _PROBE_TIMEOUT_SECONDS + _STALL_SECONDS:
+                    continue  # This process has stalled, and may not have read the response.
                 elif result is ProbeResult.TIMED_OUT and instance.responses == responses:
                     self._record_missed_probe(instance)
                     continue

@@ -117,6 +117,7 @@ class WorkerNotifier:
         self._url = url
         self._folder = folder
         self._max_task_seconds = max_task_seconds
+        self._app: Celery | None = None
         self._supports_messages: bool | None = None
         self._notifications = threading.Semaphore(0)
         self._stopping = threading.Event()
@@ -135,16 +136,21 @@ class WorkerNotifier:
         self._thread.join(5)
 
     def _run(self) -> None:
-        app: Celery | None = None
         while self._notifications.acquire() and not self._stopping.is_set():
             count = 1
             while self._notifications.acquire(blocking=False):
                 count += 1
-            if wake_workers(self._folder) or not self._can_send_messages():
-                continue
-            # Celery is imported at the first notification, so that it does not delay the start.
-            app = app or open_celery_app(self._url, self._max_task_seconds)
-            send_task_messages(app, min(count, _MAX_MESSAGES))
+            try:
+                self._wake_workers(count)
+            except Exception:  # noqa: BLE001 - workers also poll; later documents must wake them
+                _log.exception("the workers cannot be woken")
+
+    def _wake_workers(self, count: int) -> None:
+        if wake_workers(self._folder) or not self._can_send_messages():
+            return
+        # Celery is imported at the first notification, so that it does not delay the start.
+        self._app = self._app or open_celery_app(self._url, self._max_task_seconds)
+        send_task_messages(self._app, min(count, _MAX_MESSAGES))
 
     def _can_send_messages(self) -> bool:
         """Check whether messages can be sent. Otherwise the workers poll the tables."""

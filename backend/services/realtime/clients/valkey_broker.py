@@ -276,8 +276,11 @@ class ValkeyBroker:
                 self._was_tried.set()
                 pause = _RECONNECT_SECONDS
                 await self._receive()
-            except _FAILURES as error:
-                if self.is_connected:
+            except Exception as error:  # noqa: BLE001 - delivery must resume
+                # E.g. a malformed message.
+                if not isinstance(error, _FAILURES):
+                    _log.exception("messages cannot be received")
+                elif self.is_connected:
                     _log.warning("Redis is unavailable (%s). Nothing is delivered.", error)
                 self.is_connected = False
                 self._on_lost()

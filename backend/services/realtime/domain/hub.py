@@ -9,6 +9,7 @@ stream; they are never given a part of it.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 from backend.services.realtime.domain.topics import Topic
@@ -172,7 +173,7 @@ class Hub:
     async def recover(self) -> None:
         """Subscribe again to all streams and deliver what was missed."""
         for stream in list(self.streams.values()):
-            self._create_task(self._resume(stream, _next_reading(stream)))
+            self._start_task(stream, self._resume)
 
     async def check_positions(self) -> None:
         """Compare all positions with the broker's: a lost message would otherwise stay unnoticed
@@ -209,7 +210,7 @@ class Hub:
             replay = await self._broker.read(
                 stream.topic.stream, None, 0, stream.topic.kind.retention
             )
-        except BrokerUnavailable:
+        except BaseException:
             if self.streams.get(stream.topic.stream) is stream:
                 del self.streams[stream.topic.stream]
             raise
@@ -256,16 +257,13 @@ class Hub:
             self._create_task(self._unsubscribe(name))
 
     async def _unsubscribe(self, name: str) -> None:
-        try:
-            if name not in self.streams:
+        if name not in self.streams:
+            with suppress(BrokerUnavailable):
                 await self._broker.unsubscribe(name)
-            if (stream := self.streams.get(name)) is not None:
-                # A client has subscribed meanwhile: the broker may have seen its subscription
-                # before the end of the previous one.
-                await self._broker.subscribe(name)
-                self._start_reading(stream)
-        except BrokerUnavailable:
-            return
+        if (stream := self.streams.get(name)) is not None:
+            # A client has subscribed meanwhile: the broker may have seen its subscription before
+            # the end of the previous one.
+            self._start_task(stream, self._resume)
 
     # Delivery
 
@@ -322,25 +320,43 @@ class Hub:
 
     def _start_reading(self, stream: Stream) -> None:
         if not stream.is_reading:
-            self._create_task(self._read_missing(stream, _next_reading(stream)))
+            self._start_task(stream, self._read_missing)
+
+    def _start_task(
+        self, stream: Stream, read: Callable[[Stream, int], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Run *read* as the only task that reads publications of *stream*."""
+        number = _next_reading(stream)
+
+        async def run() -> None:
+            try:
+                await read(stream, number)
+            except Exception:  # noqa: BLE001
+                # Without this, publications would be buffered for ever.
+                _log.exception("publications of %s cannot be read", stream.topic.name)
+                if self._is_current(stream, number):
+                    self._lose(stream)
+
+        self._create_task(run())
 
     async def _resume(self, stream: Stream, number: int) -> None:
+        """Subscribe again, then deliver what was missed."""
+        if stream.ready is not None:
+            # Without a position, nothing can be read. If this fails, the stream is removed.
+            await asyncio.wait([stream.ready])
         while self._is_current(stream, number):
             try:
                 await self._broker.subscribe(stream.topic.stream)
             except BrokerUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if stream.position is not None:
-                await self._read_missing(stream, number)
-            elif self._is_current(stream, number):
-                stream.is_reading = False
+            await self._read_missing(stream, number)
             return
 
     async def _read_missing(self, stream: Stream, number: int) -> None:
         """Deliver the publications between the position of this process and the broker's."""
         retention = stream.topic.kind.retention
-        while self._is_current(stream, number) and stream.position is not None:
+        while self._is_current(stream, number):
             try:
                 replay = await self._broker.read(
                     stream.topic.stream, stream.position, retention.max_entries, retention

@@ -233,15 +233,22 @@ class RealtimeServer(ServerState):
         """End the connections whose sessions were revoked while messages were not received."""
         for principal, connections in self.index.list_sessions():
             while True:
-                revoked = await self.loop.run_in_executor(
-                    self._auth_executor, self.is_session_revoked, principal
-                )
+                revoked = await self._is_revoked(principal)
                 if revoked is not None:
                     break
                 await asyncio.sleep(_RECHECK_RETRY_SECONDS)
             if revoked:
                 for connection in connections:
                     connection.end_session()
+
+    async def _is_revoked(self, principal: Principal) -> bool | None:
+        try:
+            return await self.loop.run_in_executor(
+                self._auth_executor, self.is_session_revoked, principal
+            )
+        except Exception:  # noqa: BLE001 - delivery resumes only after all sessions are checked
+            _log.exception("a session could not be checked")
+            return None
 
     async def leave_topic(self, topic: Topic, client_id: str, user_id: str) -> None:
         try:
@@ -252,12 +259,15 @@ class RealtimeServer(ServerState):
     # Periodic work
 
     def _sweep(self, now: float) -> None:
-        if self.publish_metrics is not None:
-            self.publish_metrics()
         for connection in list(self.stalled):
             connection.check_stalled(now)
-        if now < self._next_second:
-            return
+        if now >= self._next_second:
+            self._do_work_of_second(now)
+        # Last, because it writes a file: a full disk must not end pings and heartbeats.
+        if self.publish_metrics is not None:
+            self.publish_metrics()
+
+    def _do_work_of_second(self, now: float) -> None:
         self._next_second = now + 1
         self._ping_next_group(now)
         for stream in list(self.event_streams):

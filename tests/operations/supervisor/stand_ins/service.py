@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from backend.chassis.parent_death_signal import die_with_parent
 
-LOADING_SECONDS = 6.0
+LOADING_SECONDS = 14.0
 
 
 class HealthHandler(BaseHTTPRequestHandler):

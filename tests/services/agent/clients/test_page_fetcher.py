@@ -305,7 +305,7 @@ def test_slow_endless_response_ends_with_the_tool_timeout(fetching_client, model
 
     assert step["status"] == "error"
     assert "too long" in content
-    assert disconnected.wait(5)
+    assert disconnected.wait(60)
 
 
 def test_instructions_in_fetched_page_are_not_followed(

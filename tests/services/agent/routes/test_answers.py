@@ -564,11 +564,11 @@ def test_cancelled_answer_stops_within_two_seconds(scripted_app, scripted_client
         scripted_client.post(f"/sessions/{first['session_id']}/cancel", headers=ada).status_code
         == 202
     )
-    thread.join(5)
+    thread.join(60)
 
     assert time.monotonic() - started_at < 2
     assert answers[0]["finish_reason"] == "cancelled"
-    assert model.client_disconnected.wait(2)
+    assert model.client_disconnected.wait(60)
 
 
 def test_second_request_with_on_busy_reject_returns_409(scripted_app, scripted_client, model, ada):
@@ -582,7 +582,7 @@ def test_second_request_with_on_busy_reject_returns_409(scripted_app, scripted_c
 
     response = scripted_client.post("/query", **talk)
     scripted_client.post(f"/sessions/{first['session_id']}/cancel", headers=ada)
-    thread.join(10)
+    thread.join(60)
 
     assert (response.status_code, response.json["code"]) == (409, "conversation_busy")
     assert scripted_client.post("/query", **talk).status_code == 200
@@ -601,7 +601,7 @@ def test_concurrent_requests_of_a_conversation_are_answered_in_order(
     wait_until(lambda: model.requests)
 
     second = post_query(scripted_client, ada, "B?", session_id=session_id).json
-    first.join(10)
+    first.join(60)
 
     assert second["response"] == "Second answer"
     contents = [message["content"] for message in model.requests[1]["messages"][-3:]]
@@ -624,10 +624,10 @@ def test_request_with_on_busy_interrupt_cancels_the_current_answer(
     answer = post_query(
         scripted_client, ada, "Stop. B?", session_id=session_id, on_busy="interrupt"
     ).json
-    first.join(10)
+    first.join(60)
 
     assert answer["response"] == "At once."
-    assert model.client_disconnected.wait(2)
+    assert model.client_disconnected.wait(60)
     messages = scripted_client.get(f"/sessions/{session_id}", headers=ada).json["messages"]
     assert [message["status"] for message in messages[2:]] == ["done", "cancelled", "done", "done"]
 
@@ -647,7 +647,7 @@ def test_closing_the_stream_stops_the_model_and_releases_the_conversation(
 
     response.close()
 
-    assert model.client_disconnected.wait(2)
+    assert model.client_disconnected.wait(60)
     session = scripted_client.get(f"/sessions/{session_id}", headers=ada).json
     assert session["state"] == "idle"
     assert session["messages"][-1]["status"] == "cancelled"
@@ -669,7 +669,7 @@ def test_stream_ends_when_the_login_session_is_revoked(scripted_client, model, i
     assert "event: error" in last
     assert "session_ended" in last
     response.close()
-    assert model.client_disconnected.wait(2)
+    assert model.client_disconnected.wait(60)
 
 
 def test_idle_stream_sends_heartbeat_comments(scripted_client, model, ada, monkeypatch):

@@ -209,8 +209,8 @@ def test_cancelled_call_cancels_the_run(scripted_rpc, scripted_client, model, ad
 
     stream.cancel()
 
-    wait_until(lambda: get_status(scripted_client, ada, session_id) == "cancelled", 5)
-    assert model.client_disconnected.wait(5)
+    wait_until(lambda: get_status(scripted_client, ada, session_id) == "cancelled")
+    assert model.client_disconnected.wait(60)
 
 
 def test_call_after_its_deadline_cancels_the_run(scripted_rpc, scripted_client, model, ada):
@@ -220,7 +220,7 @@ def test_call_after_its_deadline_cancels_the_run(scripted_rpc, scripted_client, 
 
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
     (session,) = scripted_client.get("/sessions", headers=ada).json["items"]
-    wait_until(lambda: get_status(scripted_client, ada, session["id"]) == "cancelled", 5)
+    wait_until(lambda: get_status(scripted_client, ada, session["id"]) == "cancelled")
 
 
 @pytest.mark.parametrize("method", ["GenerateResponse", "StreamResponse"])
@@ -234,7 +234,7 @@ def test_run_continues_after_a_cancellation_if_requested(
 
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
     (session,) = scripted_client.get("/sessions", headers=ada).json["items"]
-    wait_until(lambda: get_status(scripted_client, ada, session["id"]) == "done", 10)
+    wait_until(lambda: get_status(scripted_client, ada, session["id"]) == "done")
 
 
 def test_run_is_cancelled_by_another_call(scripted_rpc, model, ada):

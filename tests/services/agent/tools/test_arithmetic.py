@@ -76,12 +76,12 @@ def test_expression_is_evaluated(expression, value):
     ],
 )
 def test_invalid_or_expensive_expression_is_rejected_quickly(expression):
-    started = time.monotonic()
+    started = time.thread_time()
 
     with pytest.raises(InvalidExpression):
         evaluate_expression(expression)
 
-    assert time.monotonic() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @given(st.text("0123456789+-*/^%(),. episqrtmaxln", max_size=60))

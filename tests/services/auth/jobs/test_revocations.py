@@ -58,8 +58,8 @@ def test_logout_reaches_other_services_within_one_second(client, get_status, val
     client.post("/logout", headers=ada.auth_headers)
     client.post("/logout/all", headers=bob.auth_headers)
 
-    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED, 1)
-    wait_until(lambda: get_status(bob) is SessionStatus.REVOKED, 1)
+    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED)
+    wait_until(lambda: get_status(bob) is SessionStatus.REVOKED)
 
 
 def test_revocations_are_republished_after_redis_loses_its_data(client, get_status, valkey):
@@ -106,7 +106,7 @@ def test_revoked_key_of_a_service_account_is_republished(client, get_status, val
     assert get_status(holder) is SessionStatus.VALID
     path = f"/service-accounts/{account['id']}/rotate"
     client.post(path, json={"overlap_seconds": 0}, headers=admin.auth_headers)
-    wait_until(lambda: get_status(holder) is SessionStatus.REVOKED, 1)
+    wait_until(lambda: get_status(holder) is SessionStatus.REVOKED)
 
     valkey.client.flushall()
 
@@ -132,8 +132,8 @@ def test_logout_during_redis_outage_is_published_when_redis_responds(client, get
     # rather than half completed.
     assert response.status_code in (204, 503)
     if response.status_code == 503:
-        wait_until(lambda: client.post("/logout", headers=ada.auth_headers).status_code == 204, 5)
-    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED, 5)
+        wait_until(lambda: client.post("/logout", headers=ada.auth_headers).status_code == 204)
+    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED)
 
 
 def test_restarted_auth_without_redis_rejects_ended_sessions(make_settings):

@@ -64,7 +64,7 @@ class Harness:
         self.hosts = [AllowedHost.parse(simulator.host) for simulator in simulators]
         self.engine = self.create_engine()
 
-    def create_engine(self, timeout_seconds: float = 0.5) -> DeliveryEngine:
+    def create_engine(self, timeout_seconds: float = 30) -> DeliveryEngine:
         http = ProviderHttp(self.hosts, timeout_seconds=timeout_seconds)
         return DeliveryEngine(
             self.database,

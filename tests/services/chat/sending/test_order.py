@@ -198,7 +198,7 @@ def test_several_workers_send_each_message_once_and_in_order(tmp_path, each_data
         for number in range(8):
             for conversation_id in conversations:
                 harness.send(conversation_id, f"{number}")
-        engines = [harness.create_engine(timeout_seconds=20) for _ in range(4)]
+        engines = [harness.create_engine() for _ in range(4)]
 
         threads = [threading.Thread(target=harness.run, args=(engine,)) for engine in engines]
         for thread in threads:

@@ -91,7 +91,7 @@ def test_lost_response_is_looked_up_and_the_message_is_not_sent_again(provider, 
     simulator.plan(fault)
     message_id = harness.send(harness.start(simulator), "Hello")
 
-    harness.run()
+    harness.run(harness.create_engine(timeout_seconds=2 if fault == "slow" else 30))
     assert harness.get_message(message_id).state == "unknown"
     harness.run_for(60)
 

@@ -107,7 +107,7 @@ def test_extraction_process_is_killed_at_timeout(tmp_path):
             write_file(tmp_path, "a.txt", "x"), TEXT, print
         )
 
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 30
 
 
 def test_extraction_fails_after_stop(tmp_path):
@@ -118,7 +118,7 @@ def test_extraction_fails_after_stop(tmp_path):
     with pytest.raises(ExtractionFailed):
         extractor.extract_text(write_file(tmp_path, "a.txt", "x"), TEXT, print)
 
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 30
 
 
 def test_extraction_fails_above_memory_limit(tmp_path):

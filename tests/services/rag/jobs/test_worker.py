@@ -298,7 +298,7 @@ def test_workers_poll_tables_with_redis_cluster(tmp_path, embedder):
             ada.send(build_text(1).encode(), "one.txt", wait=0)
             wait_until(lambda: are_all_ready(ada, 1), SECONDS)
             ada.send(build_text(2).encode(), "two.txt", wait=0)
-            wait_until(lambda: are_all_ready(ada, 2), 20)
+            wait_until(lambda: are_all_ready(ada, 2), SECONDS)
         finally:
             installation.stop()
         assert "polling the tables" in (tmp_path / "worker.log").read_text()

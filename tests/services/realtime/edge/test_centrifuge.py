@@ -18,8 +18,8 @@ def test_connect_subscribe_and_receive(realtime, token):
         assert subscribed["recoverable"] is True
         assert subscribed["publications"] == []
         realtime.publish(TENANT, "packages", {"n": 1})
-        push = client.receive()
-        assert push == {"push": {"channel": "packages", "pub": {"data": {"n": 1}, "offset": 1}}}
+        push = client.receive_push()
+        assert push == {"channel": "packages", "pub": {"data": {"n": 1}, "offset": 1}}
 
 
 def test_publications_of_another_tenant_are_not_received(realtime, token):
@@ -175,9 +175,9 @@ def test_clients_that_come_and_go_are_announced(realtime, identities):
             client = bob.authenticate(token)["connect"]["client"]
             bob.subscribe("chat:inbox")
             info = {"client": client, "user": "user-bob"}
-            pushes = [ada.receive()["push"] for _ in range(2)]
+            pushes = [ada.receive_push() for _ in range(2)]
             assert pushes[-1] == {"channel": "chat:inbox", "join": {"info": info}}
-        assert ada.receive()["push"] == {"channel": "chat:inbox", "leave": {"info": info}}
+        assert ada.receive_push() == {"channel": "chat:inbox", "leave": {"info": info}}
 
 
 def test_typing_is_delivered_once_a_second(realtime, identities):
@@ -213,7 +213,8 @@ def test_several_commands_in_one_message_are_answered(realtime, token):
         client.authenticate(token)
         commands = [{"id": n, "subscribe": {"channel": f"packages:p{n}"}} for n in (7, 8)]
         client.socket.send("\n".join(map(json.dumps, commands)))
-        assert {client.receive()["id"] for _ in commands} == {7, 8}
+        replies = (client.receive_reply() for _ in commands)
+        assert {reply["id"] for reply in replies} == {7, 8}
 
 
 @pytest.mark.parametrize(
@@ -244,8 +245,8 @@ def test_commands_sent_with_the_connect_command_are_answered_after_it(realtime, 
     ]
     with realtime.connect() as client:
         client.socket.send("\n".join(map(json.dumps, commands)))
-        assert "connect" in client.receive()
-        assert "subscribe" in client.receive()
+        assert "connect" in client.receive_reply()
+        assert "subscribe" in client.receive_reply()
 
 
 def test_commands_sent_with_a_rejected_connect_command_are_not_run(realtime, identities, token):
@@ -298,14 +299,15 @@ def test_client_that_does_not_answer_pings_is_disconnected(start, token):
     realtime = start(limits={"ping_seconds": 1})
     with realtime.connect() as client:
         client.authenticate(token)
-        assert client.read_close(8) == (3012, "no pong")
+        assert client.read_close() == (3012, "no pong")
 
 
 def test_client_that_answers_pings_stays_connected(start, token):
-    realtime = start(limits={"ping_seconds": 1})
+    # The client has to answer within the interval, also on a busy machine.
+    realtime = start(limits={"ping_seconds": 4})
     with realtime.connect() as client:
         client.authenticate(token)
-        for _ in range(3):
+        for _ in range(2):
             assert client.receive() == {}
             client.send({})
         assert "subscribe" in client.subscribe("user")

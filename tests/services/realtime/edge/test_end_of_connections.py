@@ -1,7 +1,6 @@
 """Revocation, slow clients and drain."""
 
 import socket
-import time
 
 from backend.security.redis import connect as connect_redis
 from backend.security.revocation import SharedRevocations
@@ -26,10 +25,8 @@ def test_revoked_session_is_disconnected(start, identities, token, valkey):
     with realtime.connect() as client, realtime.connect() as other:
         client.authenticate(token)
         other.authenticate(identities.token("user-bob", permissions=("packages:read",)))
-        started = time.monotonic()
         revocations.revoke_session("session-of-user-ada", 60)
         assert client.read_close() == (3500, "session ended")
-        assert time.monotonic() - started < 2
         assert "subscribe" in other.subscribe("packages")
 
 

@@ -24,7 +24,7 @@ class Receiver:
             f"http://127.0.0.1:{realtime.port}",
             transports=["websocket"],
             auth={"token": token},
-            wait_timeout=5,
+            wait_timeout=30,
         )
 
     def __enter__(self):
@@ -79,9 +79,10 @@ def test_invalid_token_is_rejected(realtime):
 
 
 def test_client_answers_pings(start, token):
-    realtime = start(limits={"ping_seconds": 1})
+    # The client has to answer within the interval, also on a busy machine.
+    realtime = start(limits={"ping_seconds": 3})
     with Receiver(realtime, token) as receiver:
-        receiver.client.sleep(2.5)
+        receiver.client.sleep(7)
         assert "offset" in receiver.call("subscribe", "user")
         assert receiver.client.connected
         assert not realtime.server.closes
@@ -90,15 +91,15 @@ def test_client_answers_pings(start, token):
 @pytest.mark.parametrize("packet", ["5", "42", "42{}", "42[" + "[" * 60_000, "4", "x", "40[]"])
 def test_malformed_packet_closes_the_connection(realtime, token, packet):
     with realtime.connect("/socket.io/?EIO=4&transport=websocket") as client:
-        assert client.socket.recv(5).startswith("0{")
+        assert client.socket.recv(30).startswith("0{")
         client.socket.send("40" + json.dumps({"token": token}))
-        assert client.socket.recv(5).startswith("40{")
+        assert client.socket.recv(30).startswith("40{")
         client.socket.send(packet)
         assert client.read_close()[0] == 3501
 
 
 def test_other_namespaces_are_rejected(realtime, token):
     with realtime.connect("/socket.io/?EIO=4&transport=websocket") as client:
-        client.socket.recv(5)
+        client.socket.recv(30)
         client.socket.send("40/admin," + json.dumps({"token": token}))
-        assert client.socket.recv(5) == '44/admin,{"message":"Invalid namespace"}'
+        assert client.socket.recv(30) == '44/admin,{"message":"Invalid namespace"}'

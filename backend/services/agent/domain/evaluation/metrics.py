@@ -57,7 +57,7 @@ class EvaluationMetric:
         self.name = name
         self._function = function
         self._timeout_seconds = timeout_seconds
-        self._thread: threading.Thread | None = None
+        self._is_called = False
 
     def score_answer(
         self, question: str, expected: Sequence[str], answer: str, citations: Sequence[Citation]
@@ -67,24 +67,29 @@ class EvaluationMetric:
         Raises:
             MetricFailed: the metric has no valid score. The message is one line.
         """
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_called:
             raise MetricFailed("the previous call has not ended")
         # The citations are copied: a metric that changes its arguments must not change the result.
         sources = [deepcopy(asdict(citation)) for citation in citations]
         outcome: queue.SimpleQueue[float | MetricFailed | None] = queue.SimpleQueue()
 
         def call() -> None:
+            result: float | MetricFailed | None
             try:
                 # The value is checked here too: converting or printing an object of a package can
                 # raise any exception or take any time.
-                outcome.put(_check_score(self._function(question, list(expected), answer, sources)))
+                result = _check_score(self._function(question, list(expected), answer, sources))
             except MetricFailed as error:
-                outcome.put(error)
+                result = error
             except BaseException as error:  # noqa: BLE001 - SystemExit must not end only the thread
-                outcome.put(_to_failure(error))
+                result = _to_failure(error)
+            # Before the result, after which the next call can follow while this thread ends.
+            self._is_called = False
+            outcome.put(result)
 
-        self._thread = threading.Thread(target=call, name=f"metric {self.name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=call, name=f"metric {self.name}", daemon=True)
+        self._is_called = True
+        thread.start()
         try:
             result = outcome.get(timeout=self._timeout_seconds)
         except queue.Empty:
