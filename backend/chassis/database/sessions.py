@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,6 +16,11 @@ from backend.chassis.database.metrics import SessionMetrics, collect_database_me
 from backend.chassis.database.migration_folders import (
     get_migrations_folder,
     list_revisions,
+)
+from backend.chassis.database.pending_rows import (
+    collect_rows,
+    discard_pending_rows,
+    insert_pending_rows,
 )
 from backend.chassis.database.sqlite import (
     BUSY_TIMEOUT_SECONDS,
@@ -86,6 +91,7 @@ class Database:
         self._writers = sessionmaker(
             engine.execution_options(sqlite_begin="IMMEDIATE"), info=self._session_values
         )
+        event.listen(self._writers, "after_soft_rollback", discard_pending_rows)
 
     def across_tenants(self) -> "Database":
         """Return a `Database` for the same tables whose sessions see every tenant by default."""
@@ -149,7 +155,9 @@ class Database:
             measure(session, "write"),
         ):
             self._set_tenant(session, tenant_id)
+            collect_rows(session)
             yield session
+            insert_pending_rows(session)
         for call in session.info.get(_CALLS, ()):
             call()
         for topic in session.info.get(_TOPICS, ()):

@@ -15,7 +15,9 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from backend.chassis.database.pending_rows import insert_before_commit
 from backend.chassis.database.sessions import Database, Session, notify_after_commit
+from backend.chassis.database.statements import CompiledStatement
 from backend.chassis.database.types import UtcDateTime
 from backend.chassis.messaging.event_types import EventData
 from backend.chassis.messaging.events import OutboxEvent
@@ -28,6 +30,9 @@ CHANNELS: tuple[Channel, ...] = ("audit", "events")
 RETENTION = timedelta(days=7)
 _MAX_ERROR_CHARACTERS = 200
 _DELETION_BATCH_SIZE = 1000
+_INSERTED = ("id", "type", "subject", "key", "tenant_id", "time", "data", "channel", "traceparent")
+# The columns that a relay reads, in the order of the fields of OutboxEvent.
+_DELIVERED = ("id", "type", "subject", "key", "tenant_id", "time", "data", "traceparent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,8 @@ class EventRecorder:
 
     # Built at the first use: a service declares its recorder as a constant.
     @cached_property
-    def _insert(self) -> "sa.Insert":
-        return sa.insert(outbox_table(self._service))
+    def _insert(self) -> CompiledStatement:
+        return CompiledStatement(sa.insert(outbox_table(self._service)).inline(), _INSERTED)
 
     def record_event(
         self,
@@ -170,14 +175,13 @@ class EventRecorder:
                 "key": event.key,
                 "tenant_id": event.tenant_id,
                 "time": event.time,
-                "data": dict(event.data),
+                "data": event.data,
                 "channel": channel,
                 "traceparent": event.traceparent,
             }
             for event in events
         ]
-        # A single one is inserted without the batching of SQLAlchemy.
-        session.execute(self._insert, values if len(values) > 1 else values[0])
+        insert_before_commit(session, self._insert, values)
         notify_after_commit(session, _get_topic(channel))
 
 
@@ -208,7 +212,7 @@ class Outbox:
         """Return up to *limit* events that were not delivered, oldest first."""
         with self._database.read() as session:
             rows = session.execute(self._select_pending, {"limit": limit})
-            return [_to_event(row) for row in rows]
+            return [OutboxEvent(*row) for row in rows]
 
     def mark_published(self, event_ids: Iterable[str], now: datetime) -> None:
         with self._database.write() as session:
@@ -320,7 +324,8 @@ class Outbox:
         table = self._table
         is_pending = table.c.published_at.is_(None) & table.c.error.is_(None)
         where = self._is_in_channel() & is_pending
-        query = sa.select(table).where(where).order_by(table.c.seq)
+        columns = (table.c[name] for name in _DELIVERED)
+        query = sa.select(*columns).where(where).order_by(table.c.seq)
         return query.limit(sa.bindparam("limit", type_=sa.Integer))
 
     @cached_property

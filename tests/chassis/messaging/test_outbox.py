@@ -79,6 +79,23 @@ def test_event_of_a_rolled_back_change_is_not_delivered(database, audit, outbox,
     assert consumer.delivered == ["second"]
 
 
+def test_event_of_a_rolled_back_savepoint_is_not_delivered(database, audit, outbox, consumer):
+    with database.write("tenant-a") as session:
+        audit.add_event(session, deletion("before"))
+        with session.begin_nested() as outer:
+            with session.begin_nested():
+                audit.add_event(session, deletion("in a released savepoint"))
+            audit.add_event(session, deletion("in a savepoint"))
+            outer.rollback()
+        with session.begin_nested():
+            audit.add_event(session, deletion("kept"))
+        audit.add_event(session, deletion("after"))
+
+    relay_of(outbox, consumer).deliver_pending_events()
+
+    assert consumer.delivered == ["before", "kept", "after"]
+
+
 def test_events_wait_for_an_unavailable_consumer_and_are_delivered_once_in_order(
     audit, outbox, consumer
 ):
