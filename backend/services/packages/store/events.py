@@ -10,6 +10,7 @@ from sqlalchemy import Row, Table, Text, bindparam, insert, select, update
 from sqlalchemy import cast as cast_type
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.packages.model import EventCode, Location, Reason, TrackingEvent
 from backend.services.packages.store.tables import TrackingEventRow
 
@@ -32,15 +33,20 @@ _SELECT: Final = select(
     _TABLE.c.corrects,
     _TABLE.c.source,
 )
-_SELECT_EVENTS: Final = _SELECT.where(_TABLE.c.package_id == bindparam("package_id")).order_by(
-    _TABLE.c.occurred_at, _TABLE.c.position
+_SELECT_EVENTS: Final = CompiledStatement(
+    _SELECT.where(_TABLE.c.package_id == bindparam("package_id")).order_by(
+        _TABLE.c.occurred_at, _TABLE.c.position
+    )
 )
-_INSERT: Final = insert(_TABLE)
+_INSERT: Final = CompiledStatement(
+    insert(_TABLE).inline(),
+    [column.name for column in _TABLE.c if column is not _TABLE.c.position],
+)
 
 
 def list_events(session: Session, package_id: str) -> list[TrackingEvent]:
     """Return all events of a package, in the order of their times."""
-    return [_to_event(row) for row in session.execute(_SELECT_EVENTS, {"package_id": package_id})]
+    return [_to_event(row) for row in _SELECT_EVENTS.execute(session, {"package_id": package_id})]
 
 
 def add_events(
@@ -53,7 +59,7 @@ def add_events(
         for event in events
     ]
     if values:
-        session.execute(_INSERT, values)
+        _INSERT.execute(session, values)
 
 
 def replace_content(session: Session, event: TrackingEvent) -> None:
@@ -85,22 +91,40 @@ def list_page(
 
 
 def _to_event(row: Row[Any]) -> TrackingEvent:
+    # By position: looking up fifteen columns by name takes longer than reading them.
+    (
+        event_id,
+        key,
+        code,
+        occurred_at,
+        received_at,
+        local_time,
+        time_basis,
+        sequence,
+        location,
+        reason,
+        detail,
+        raw_code,
+        external_id,
+        corrects,
+        source,
+    ) = row
     return TrackingEvent(
-        id=row.id,
-        key=row.key,
-        code=EventCode(row.code),
-        occurred_at=row.occurred_at,
-        received_at=row.received_at,
-        local_time=row.local_time,
-        time_basis=row.time_basis,
-        sequence=row.sequence,
-        location=_read_location(row.location) if row.location else None,
-        reason=Reason(row.reason) if row.reason else None,
-        detail=row.detail,
-        raw_code=row.raw_code,
-        external_id=row.external_id,
-        corrects=row.corrects,
-        source=row.source,
+        id=event_id,
+        key=key,
+        code=EventCode(code),
+        occurred_at=occurred_at,
+        received_at=received_at,
+        local_time=local_time,
+        time_basis=time_basis,
+        sequence=sequence,
+        location=_read_location(location) if location else None,
+        reason=Reason(reason) if reason else None,
+        detail=detail,
+        raw_code=raw_code,
+        external_id=external_id,
+        corrects=corrects,
+        source=source,
     )
 
 

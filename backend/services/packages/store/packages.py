@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.packages.model import (
     CLOSED_STATUSES,
     Cursor,
@@ -35,7 +36,7 @@ _COLUMN_NAMES: Final = tuple(
     "metadata_" if column.name == "metadata" else column.name for column in _TABLE.c
 )
 # Built once: each event of a package needs it.
-_SELECT_RECORD: Final = (
+_SELECT_RECORD: Final = CompiledStatement(
     select(_TABLE)
     .where(_TABLE.c.id == bindparam("package_id"), _TABLE.c.tenant_id == bindparam("tenant"))
     .with_for_update()
@@ -109,7 +110,7 @@ def get_package(
 
 def lock_package(session: Session, tenant_id: str, package_id: str) -> PackageRecord | None:
     """Return a package of the tenant for `save_changes`, or None."""
-    found = session.execute(_SELECT_RECORD, {"package_id": package_id, "tenant": tenant_id}).first()
+    found = _SELECT_RECORD.execute(session, {"package_id": package_id, "tenant": tenant_id}).first()
     return None if found is None else PackageRecord(found)
 
 
@@ -183,13 +184,15 @@ def save_changes(session: Session, record: PackageRecord) -> None:
         if (value := getattr(record, name)) != stored
     }
     if changes:
-        session.execute(_build_update(tuple(changes)), {"present_row": record.row} | changes)
+        _build_update(tuple(changes)).execute(session, {"present_row": record.row} | changes)
 
 
 @lru_cache(maxsize=64)
-def _build_update(names: tuple[str, ...]) -> sa.Update:
+def _build_update(names: tuple[str, ...]) -> CompiledStatement:
     values: dict[Any, Any] = {_TABLE.c[name]: bindparam(name) for name in names}
-    return update(_TABLE).where(_TABLE.c.row == bindparam("present_row")).values(values)
+    return CompiledStatement(
+        update(_TABLE).where(_TABLE.c.row == bindparam("present_row")).values(values)
+    )
 
 
 def replace_tags(session: Session, row: PackageRow) -> None:

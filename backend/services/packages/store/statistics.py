@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.packages.model import Package
 from backend.services.packages.store.packages import to_package
 from backend.services.packages.store.tables import (
@@ -19,6 +20,8 @@ from backend.services.packages.store.tables import (
 )
 
 _ROWS_PER_INSERT: Final = 500
+# Key in `Session.info`: versions by tenant, as the transaction has read them.
+_VERSION_NUMBERS: Final = "versions of statistics"
 
 
 # Built once: each forecast needs it.
@@ -26,8 +29,8 @@ _SELECT_VERSION: Final = select(
     StatisticsVersion.version, StatisticsVersion.figures, StatisticsVersion.computed_at
 ).where(StatisticsVersion.tenant_id == bindparam("tenant"))
 _VERSIONS: Final = cast(Table, StatisticsVersion.__table__)
-_SELECT_VERSION_NUMBER: Final = select(_VERSIONS.c.version).where(
-    _VERSIONS.c.tenant_id == bindparam("tenant")
+_SELECT_VERSION_NUMBER: Final = CompiledStatement(
+    select(_VERSIONS.c.version).where(_VERSIONS.c.tenant_id == bindparam("tenant"))
 )
 _SELECT_SAMPLES: Final = select(
     LaneStatistics.kind,
@@ -68,7 +71,12 @@ def get_version(session: Session, tenant_id: str) -> StoredVersion | None:
 
 
 def get_version_number(session: Session, tenant_id: str) -> int | None:
-    return session.scalar(_SELECT_VERSION_NUMBER, {"tenant": tenant_id})
+    """Return the version of the tenant's statistics, or None. Read once in each transaction."""
+    known: dict[str, int | None] = session.info.setdefault(_VERSION_NUMBERS, {})
+    if tenant_id not in known:
+        result = _SELECT_VERSION_NUMBER.execute(session, {"tenant": tenant_id})
+        known[tenant_id] = result.scalar()
+    return known[tenant_id]
 
 
 def list_stale_tenants(session: Session, before: datetime) -> list[str]:
