@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 QUANTILE_COUNT: Final = 41
@@ -95,18 +96,16 @@ class Mixture:
         """Return the durations in hours below which the *shares* of the mixture are."""
         # Minimum and maximum weigh as much as the other points. This makes intervals wider than the
         # samples themselves, which future packages exceed more often than past ones.
-        points = sorted(
-            (point, weight / len(sample.quantiles))
-            for weight, _, sample in self.parts
-            for point in sample.quantiles
-        )
-        # Each point stands for the middle of its own weight.
+        points: list[tuple[float, float]] = []
+        for part_weight, _, sample in self.parts:
+            weight = part_weight / len(sample.quantiles)
+            points += [(point, weight) for point in sample.quantiles]
+        points.sort()  # fast, because the points of each part are in order
         values = [point for point, _ in points]
-        middles, total = [], 0.0
-        for _, weight in points:
-            middles.append(total + weight / 2)
-            total += weight
-        return [_look_up(middles, values, share * total) for share in shares]
+        sums = list(accumulate((weight for _, weight in points), initial=0.0))
+        # Each point stands for the middle of its own weight.
+        middles = [before + weight / 2 for before, (_, weight) in zip(sums, points, strict=False)]
+        return [_look_up(middles, values, share * sums[-1]) for share in shares]
 
 
 class SampleTable:
