@@ -22,9 +22,11 @@ LogFormat = Literal["json", "ecs"]
 _UNSAFE_CHARACTERS: Final = re.compile(
     "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-
-
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f]")
+
+
+# Built once: json.dumps builds one for each line.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 def escape_control_characters(text: str, keep: str = "") -> str:
@@ -38,18 +40,19 @@ def escape_control_characters(text: str, keep: str = "") -> str:
 def format_json_line(values: Mapping[str, object], log_format: LogFormat = "json") -> str:
     """Return *values* as a JSON object on one line, without control characters."""
     named_values = to_ecs(values) if log_format == "ecs" else values
-    text = json.dumps(named_values, ensure_ascii=False, default=str)
-    return _escape_unsafe_characters(text)
+    return _escape_unsafe_characters(_ENCODER.encode(named_values))
 
 
 def _escape_unsafe_characters(text: str) -> str:
+    if text.isascii() and "\x7f" not in text:
+        return text
     return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def format_timestamp(seconds: float) -> str:
     """Return *seconds* since the epoch in RFC 3339 format: UTC with milliseconds."""
-    time_utc = datetime.fromtimestamp(seconds, UTC)
-    return time_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_utc.microsecond // 1000:03d}Z"
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 def append_log_line(
