@@ -6,6 +6,7 @@ import pytest
 
 from backend.services.agent.engine import runner
 from backend.services.agent.engine.runner import AgentRunner
+from backend.services.agent.model import HistoryMessage, RunRequest, ToolContext
 
 
 def test_run_that_a_library_cancels_ends_with_an_error(monkeypatch):
@@ -15,6 +16,7 @@ def test_run_that_a_library_cancels_ends_with_an_error(monkeypatch):
     monkeypatch.setattr(AgentRunner, "_run", cancel)
     monkeypatch.setattr(runner, "DirectAnswerRunner", lambda *_, **__: None)
     agent = AgentRunner(None, None, None, None, traces_to_langsmith=True)
+    request = RunRequest("scripted", [HistoryMessage("user", "Hello")], ToolContext(None, None))
 
     with pytest.raises(RuntimeError, match="cancelled"):
-        list(agent.stream_run(None))
+        list(agent.stream_run(request))
