@@ -21,8 +21,17 @@ from backend.chassis.wake_pipe import WakePipe
 _log = logging.getLogger(__name__)
 
 
-def run_on_demand(work: Callable[[], None], pipe: WakePipe, server: MetricsServer | None) -> Never:
+def run_on_demand(
+    work: Callable[[], None],
+    pipe: WakePipe,
+    server: MetricsServer | None,
+    *,
+    runs_at_start: bool = True,
+) -> Never:
     """Run *work* in a child process, now and again whenever *pipe* is readable; then exit.
+
+    Args:
+        runs_at_start: False to wait for *pipe* first, if another process looks for earlier work.
 
     The child serves *server* itself. This process has a single thread, so that its children miss
     none and find no lock held. It exits with 0 after SIGTERM or SIGINT, and like its child if that
@@ -31,6 +40,8 @@ def run_on_demand(work: Callable[[], None], pipe: WakePipe, server: MetricsServe
     children = _Children()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: children.end())
+    if not runs_at_start:
+        _serve_until_woken(pipe, server)
     while True:
         children.run(work)
         _serve_until_woken(pipe, server)

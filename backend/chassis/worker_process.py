@@ -19,7 +19,14 @@ Work = Callable[[Metrics, MetricsServer | None, WakePipe | None], None]
 
 
 def run_worker_process(
-    name: str, common: CommonSettings, port: int, folder: Path, work: Work, *, on_demand: bool
+    name: str,
+    common: CommonSettings,
+    port: int,
+    folder: Path,
+    work: Work,
+    *,
+    on_demand: bool,
+    runs_at_start: bool = True,
 ) -> None:
     """Serve metrics and liveness probes on *port*, and run *work*.
 
@@ -27,6 +34,8 @@ def run_worker_process(
         folder: the service's data folder, which has the pipe that wakes the worker.
         on_demand: run *work* in a child process that exists only while there is work. It has no
             effect except on Linux.
+        runs_at_start: False if the service wakes the worker also for work that it finds when it
+            starts. A worker on demand then has no child until it is woken.
     """
     metrics = Metrics()
     metrics.register_shared(BuildInfoCollector(name))
@@ -40,5 +49,5 @@ def run_worker_process(
 
     if on_demand and sys.platform == "linux":
         pipe = WakePipe(folder, port)
-        run_on_demand(lambda: run(pipe), pipe, server)
+        run_on_demand(lambda: run(pipe), pipe, server, runs_at_start=runs_at_start)
     run(None)

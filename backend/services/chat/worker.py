@@ -49,6 +49,8 @@ def main() -> None:
         settings.folder,
         partial(_run_worker, settings),
         on_demand=ON_DEMAND_OPTION in sys.argv,
+        # The service looks for work when it starts (WorkerWaker).
+        runs_at_start=False,
     )
 
 

@@ -16,8 +16,9 @@ _CHECK_SECONDS = 5.0
 class WorkerWaker:
     """Wakes workers after each commit that adds work, and when later work becomes due.
 
-    A worker that has ended for lack of work does not see that a retry is due, so this process
-    looks every five seconds. Workers of other hosts poll the tables.
+    A worker without a process does not see that a retry is due, or that work was left before a
+    restart, so this process looks when it starts and every five seconds. Workers of other hosts
+    poll the tables.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class WorkerWaker:
         self._folder = folder
         self._jobs = jobs
         self._now = now
-        self._task = PeriodicTask("due work", _CHECK_SECONDS, self._check, runs_at_start=False)
+        self._task = PeriodicTask("due work", _CHECK_SECONDS, self._check)
 
     def listen(self, database: Database) -> None:
         """Wake workers after commits of *database* that add work."""
