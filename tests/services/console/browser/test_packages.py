@@ -352,6 +352,32 @@ def test_investigation_that_takes_longer_is_awaited(new_app: Any) -> None:
     expect(page.locator(".investigation")).to_contain_text("Most time was lost")
 
 
+def test_investigations_are_not_awaited_after_their_screen_is_left(new_app: Any) -> None:
+    queued = investigation("delay", state="queued", findings=[], figures={}, text=[])
+    path = "/api/v1/agents/investigations/pkg_1"
+    answers = {
+        f"GET {path}": {"items": [queued]},
+        "POST /api/v1/agents/investigate/delay/*": queued | {"_status": 202},
+    }
+    app = new_app("/packages/pkg_1", answers)
+    page = app.page
+    page.clock.install()
+    name = re.compile("Investigate delay")
+    with page.expect_response("**/investigate/delay/pkg_1"):
+        page.get_by_role("button", name=name).click()
+    app.go_to("/packages")
+    page.get_by_label("Select 1Z").first.check()
+    with page.expect_response("**/investigate/delay/pkg_1"):
+        page.get_by_role("button", name=name).click()
+    app.go_to("/packages/map")
+    expect(page.locator(".world-map")).to_be_visible()
+    app.calls.clear()
+    page.clock.run_for(30_000)
+    app.go_to("/packages")
+    expect(page.get_by_label("Select 1Z").first).to_be_visible()
+    assert app.list_calls(f"GET {path}") == []
+
+
 def test_details_follow_the_topic_of_the_package(new_app: Any) -> None:
     app = new_app("/packages/pkg_1")
     page = app.page

@@ -8,6 +8,7 @@
 //   const doubled = computed(() => count.value * 2);
 //   const stop = effect(() => console.log(doubled.value));
 //   onDispose(() => socket.close());          // runs when the surrounding effect or scope ends
+//   const isLeft = watchLifetime();           // isLeft() is true after it has ended
 //   const scope = createScope();              // lifetime that is ended by scope.dispose()
 
 /** @typedef {() => void} Dispose */
@@ -164,6 +165,15 @@ export function effect(run) {
 /** Call *callback* when the surrounding effect or scope ends. */
 export function onDispose(callback) {
   activeScope?.onDispose(callback);
+}
+
+/** Return a function that returns true once the surrounding effect or scope has ended. */
+export function watchLifetime() {
+  let isLeft = false;
+  onDispose(() => {
+    isLeft = true;
+  });
+  return () => isLeft;
 }
 
 /** Create a lifetime that ends with the surrounding one or with `dispose()`. */

@@ -46,11 +46,15 @@ export const getTour = (id) => api.get(`${AGENTS}/tours/${encodeURIComponent(id)
 
 const INVESTIGATION_PATHS = { anomaly: "investigate/anomaly", delay: "investigate/delay", prediction: "predict", route: "optimize/route" };
 
-/** Investigate a package and return the result, which takes some seconds. */
-export async function investigate(id, kind) {
+/**
+ * Investigate a package and return the result, which takes some seconds. The server completes the
+ * investigation also after *isLeft* returns true, but no request waits for it any more.
+ */
+export async function investigate(id, kind, isLeft) {
   let found = await api.post(`${AGENTS}/${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`, undefined, inLocale());
   for (let attempt = 0; isUnfinished(found) && attempt < MAX_POLLS; attempt++) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (isLeft()) break;
     found = (await getInvestigations(id)).find((each) => each.id === found.id) ?? found;
   }
   return found;

@@ -2,7 +2,7 @@
 
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatDateTime, formatNumber, formatPercent, hasText, t } from "../lib/i18n.js";
-import { effect, signal } from "../lib/reactive.js";
+import { effect, signal, watchLifetime } from "../lib/reactive.js";
 import { consolePath, updateQuery } from "../lib/router.js";
 import * as model from "../model/packages.js";
 import { icon } from "../ui/icon.js";
@@ -20,9 +20,10 @@ const SEVERITY_ICONS = { info: "info", warning: "warning", critical: "warning" }
 /** @param {{id: string, investigations: object, events: object}} options signals of lists */
 export function investigationSection({ id, investigations, events }) {
   const isRunning = signal(false);
+  const isLeft = watchLifetime();
   const start = async (kind) => {
     isRunning.value = true;
-    const found = await reportErrors(model.investigate(id, kind));
+    const found = await reportErrors(model.investigate(id, kind, isLeft));
     isRunning.value = false;
     if (found) investigations.value = [found, ...investigations.peek().filter((each) => each.id !== found.id)];
   };

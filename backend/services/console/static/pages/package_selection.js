@@ -3,6 +3,7 @@
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { toCsv } from "../lib/csv.js";
+import { watchLifetime } from "../lib/reactive.js";
 import { runForAll } from "../model/library.js";
 import { deletePackage, investigate } from "../model/packages.js";
 import { can } from "../model/session.js";
@@ -16,6 +17,7 @@ const COLUMNS = ["id", "tracking_number", "carrier", "status", "sub_status", "re
 const PLACE_FIELDS = ["name", "country", "postal_code", "code", "lat", "lon"];
 
 export function packageSelectionBar(list, selected) {
+  const isLeft = watchLifetime();
   const getSelected = () => (list.items.peek() ?? []).filter(({ id }) => selected.peek().has(id));
   const button = (key, name, onclick, className = "button plain") => html.button({ type: "button", class: className, onclick }, icon(name), t(key));
   return () =>
@@ -24,7 +26,7 @@ export function packageSelectionBar(list, selected) {
       { class: "selection-bar", role: "region", "aria-label": t("selectedPackages") },
       html.span({ class: "number", role: "status" }, t("selectedPackageCount", selected.value.size)),
       button("exportSelected", "download", () => exportPackages(getSelected())),
-      button("investigateDelay", "search", () => investigateAll(getSelected())),
+      button("investigateDelay", "search", () => investigateAll(getSelected(), isLeft)),
       button("planTours", "map", () => planTours(getSelected())),
       can("packages:write") && button("delete", "trash", () => deleteAll(list, selected, getSelected()), "button plain danger"),
       iconButton("close", t("clearPackageSelection"), { class: "small", onclick: () => (selected.value = new Set()) }),
@@ -47,10 +49,11 @@ function exportPackages(packages) {
   downloadText(toCsv([columns.map(([name]) => name), ...rows]), "packages-selected.csv", "text/csv");
 }
 
-async function investigateAll(packages) {
-  const { done, failed } = await runForAll(packages, ({ id }) => investigate(id, "delay"));
+/** Also start the rest after the screen was left. Its results are then shown with each package. */
+async function investigateAll(packages, isLeft) {
+  const { done, failed } = await runForAll(packages, ({ id }) => investigate(id, "delay", isLeft));
   if (failed.length) showNotice(t("packagesFailed", failed.length, getErrorText(failed[0].error)));
-  else showNotice(t("packagesInvestigated", done.length));
+  else if (!isLeft()) showNotice(t("packagesInvestigated", done.length));
 }
 
 async function deleteAll(list, selected, packages) {

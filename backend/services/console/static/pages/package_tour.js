@@ -2,7 +2,7 @@
 
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatDuration, formatNumber, t } from "../lib/i18n.js";
-import { effect, onDispose, signal } from "../lib/reactive.js";
+import { effect, onDispose, signal, watchLifetime } from "../lib/reactive.js";
 import { consolePath, navigate } from "../lib/router.js";
 import { getPackage, getTour, startTour } from "../model/packages.js";
 import { openFormDialog } from "../ui/form_dialog.js";
@@ -62,18 +62,15 @@ export function page({ id }) {
 /** Read the tour until its search has ended or the screen is left. */
 function followTour(id, tour) {
   let timer = null;
-  let isLeft = false;
+  const isLeft = watchLifetime();
   const read = async () => {
     const found = await getTour(id).catch((error) => ({ error }));
     // The screen can be left while the request runs.
-    if (isLeft) return;
+    if (isLeft()) return;
     tour.value = found;
     if (isSearching(found)) timer = setTimeout(read, POLL_MS);
   };
-  onDispose(() => {
-    isLeft = true;
-    clearTimeout(timer);
-  });
+  onDispose(() => clearTimeout(timer));
   read();
 }
 
@@ -107,13 +104,10 @@ function totals({ tours, unassigned: left, distance_m: distance }) {
 /** The stops of a vehicle. Their packages are loaded when the list is opened. */
 function vehicleTour(tour, index) {
   const names = signal(new Map());
-  let isLeft = false;
-  onDispose(() => {
-    isLeft = true;
-  });
+  const isLeft = watchLifetime();
   const load = async (event) => {
     if (!event.currentTarget.open || names.peek().size) return;
-    names.value = await loadNames(tour.stops, () => isLeft);
+    names.value = await loadNames(tour.stops, isLeft);
   };
   const list = html.ol({ class: "tour-stops" });
   effect(() => replaceChildren(list, tour.stops.map((stop) => stopItem(stop, names.value.get(stop.package_id)))));
