@@ -185,7 +185,9 @@ ANSWERS: dict[str, Any] = PACKAGE_ANSWERS | {
     "GET /auth/api-keys": list_page([_KEY]),
     "GET /admin/stats": _STATS,
     "GET /admin/drift": DRIFT,
-    "GET /admin/limits": list_page([]),
+    "GET /admin/limits": list_page(
+        [{"name": "RATE_LIMIT_API", "service": "gateway", "scope": "user", "value": "100/minute"}]
+    ),
     "GET /admin/settings": list_page([]),
     "GET /agent/usage/tenant": _USAGE,
     "GET /agent/models": list_page(

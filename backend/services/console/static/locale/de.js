@@ -126,6 +126,7 @@ export default {
   conversationMissingText: "Sie wurde gelöscht, oder sie gehört jemand anderem.",
   announcements: "Antworten",
   answerStarted: "Die Antwort wird geschrieben.",
+  announcementContinues: "Der Rest steht in der Antwort.",
   thinking: "In Arbeit …",
   readingDocument: (done, total) => `Lesen, Teil ${done} von ${total} …`,
   reconnecting: "Die Verbindung wurde unterbrochen. Die Antwort geht gleich weiter …",

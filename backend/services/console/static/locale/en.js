@@ -126,6 +126,7 @@ export default {
   conversationMissingText: "It was deleted, or it belongs to another user.",
   announcements: "Answers",
   answerStarted: "The answer is being written.",
+  announcementContinues: "The rest can be read in the answer.",
   thinking: "Working on it…",
   readingDocument: (done, total) => `Reading, part ${done} of ${total}…`,
   reconnecting: "The connection was interrupted. The answer continues in a moment…",

@@ -44,7 +44,7 @@ function matrix(roles, permissions, reload) {
   return html.div(
     { class: "table-scroll", tabindex: "0", role: "group", "aria-label": t("roles") },
     html.table(
-      { class: "table role-table" },
+      { class: "table role-table", "aria-label": t("roles") },
       html.thead(html.tr(html.th({ scope: "col" }, t("permission")), sorted.map((role) => roleHeading(role, permissions, reload)))),
       html.tbody(permissions.map((permission) => html.tr(permissionHeading(permission), sorted.map((role) => grantCell(role, permission))))),
     ),

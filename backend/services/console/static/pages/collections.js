@@ -46,7 +46,7 @@ function collectionTable(items) {
   return html.div(
     { class: "table-scroll", tabindex: "0", role: "group", "aria-label": t("collections") },
     html.table(
-      { class: "table card-table" },
+      { class: "table card-table", "aria-label": t("collections") },
       html.thead(html.tr(["name", "sharing", "owner", "created"].map((key) => html.th({ scope: "col" }, t(key))), html.th({ scope: "col" }, html.span({ class: "visually-hidden" }, t("actions"))))),
       html.tbody(items.map(collectionRow)),
     ),

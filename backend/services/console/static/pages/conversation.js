@@ -101,7 +101,7 @@ function emptyContent(thread, isNew, input) {
   return thread.isLoading.value ? html.div({ class: "messages-column" }, skeleton(6)) : html.p({ class: "messages-column faint" }, t("emptyConversation"));
 }
 
-/** Announce a finished answer once, not each token. */
+/** Announce an answer once when it has ended, not each token. */
 function announcements(thread) {
   const region = html.div({ class: "visually-hidden", role: "log", "aria-live": "polite", "aria-label": t("announcements") });
   let wasBusy = false;
@@ -109,8 +109,13 @@ function announcements(thread) {
     const isBusy = thread.isBusy.value;
     const last = thread.messages.peek().at(-1);
     if (isBusy && !wasBusy) region.textContent = t("answerStarted");
-    if (!isBusy && wasBusy && last) region.textContent = last.status.peek() === "failed" ? t("answerFailed") : `${t("assistant")}: ${last.text}`;
+    if (!isBusy && wasBusy && last) announceEnd(region, last);
     wasBusy = isBusy;
   });
   return region;
+}
+
+async function announceEnd(region, message) {
+  const module = await loadModule(() => import("./announcement.js")).catch(() => null);
+  if (module) region.textContent = module.getAnnouncement(message);
 }

@@ -7,7 +7,8 @@ import { consolePath, route } from "../lib/router.js";
 export function tabLinks(label, links) {
   const isCurrent = (path) => route.value.path === path;
   const nav = html.nav(
-    { class: "tab-links", "aria-label": label },
+    // Chromium does not scroll to a focused link of which half a pixel is visible.
+    { class: "tab-links", "aria-label": label, onfocusin: ({ target }) => target.scrollIntoView({ block: "nearest", inline: "nearest" }) },
     links.map(([path, text]) => html.a({ href: consolePath(path), "aria-current": () => (isCurrent(path) ? "page" : null) }, text)),
   );
   // On narrow screens the row scrolls.

@@ -16,7 +16,7 @@ import { asyncContent, emptyState } from "./states.js";
 export function dataTable({ label, columns, items }) {
   return html.div(
     { class: "table-scroll", tabindex: "0", role: "group", "aria-label": label },
-    html.table({ class: "table card-table" }, html.thead(html.tr(columns.map(heading))), html.tbody(items.map((item) => row(columns, item)))),
+    html.table({ class: "table card-table", "aria-label": label }, html.thead(html.tr(columns.map(heading))), html.tbody(items.map((item) => row(columns, item)))),
   );
 }
 
