@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import backend
 from backend.services.console.app import STATIC_FOLDER
 
+BACKEND = Path(backend.__file__).parent
 LOCALES = STATIC_FOLDER / "locale"
 SECTIONS = sorted(file.stem.removeprefix("en") for file in LOCALES.glob("en*.js"))
 LANGUAGES = sorted({file.stem.split("_")[0] for file in LOCALES.glob("*.js")} - {"en"})
@@ -92,3 +94,40 @@ def test_no_text_is_without_use() -> None:
         if key not in words and not any(prefix and key.startswith(prefix) for prefix in prefixes)
     }
     assert unused == set()
+
+
+# Errors that only programs, providers and other services receive.
+_NOT_SHOWN = {
+    *("asset_not_found", "bad_target", "body_too_large", "draining", "invalid_api_key"),
+    *("invalid_clerk_token", "invalid_handshake", "invalid_id_token", "invalid_position"),
+    *("invalid_refresh_token", "invalid_signature", "invalid_ticket", "invalid_topics"),
+    *("origin_not_allowed", "other_origin", "refresh_reused", "totp_required", "unknown_topic"),
+    *("upgrade_required", "visitor_token_rejected"),
+    # Their texts name the time until the next attempt.
+    *(
+        "daily_tokens_used",
+        "rate_limited",
+        "too_many_attempts",
+        "too_many_sockets",
+        "too_many_tours",
+    ),
+}
+
+
+def test_errors_of_the_api_have_german_texts() -> None:
+    files = [*BACKEND.glob("services/*/errors.py"), *BACKEND.glob("chassis/web/*.py")]
+    pattern = re.compile(r'^    code = "([a-z_]+)"', re.MULTILINE)
+    codes = {code for file in files for code in pattern.findall(file.read_text())}
+    assert codes - _NOT_SHOWN - read_api_keys("problems") == set()
+
+
+def test_limits_have_german_texts() -> None:
+    report = (BACKEND / "services" / "admin" / "domain" / "settings_report.py").read_text()
+    names = re.findall(r'^    "([A-Z_]+)": "', report, re.MULTILINE)
+    assert read_api_keys("limits") == set(names)
+
+
+def read_api_keys(group: str) -> set[str]:
+    source = (LOCALES / "de_api.js").read_text()
+    (body,) = re.findall(rf"^const {group} = {{$(.*?)^}};$", source, re.MULTILINE | re.DOTALL)
+    return {plain for _, plain in _KEY.findall(body)}

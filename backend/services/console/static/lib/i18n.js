@@ -24,8 +24,12 @@ const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur", PSEUDO_LOCALE]);
 
 export const locale = signal("en");
 
+// Locales with locale/{locale}_api.js: texts for what the API has in English only.
+const API_LOCALES = new Set(["de"]);
+
 const sections = new Set([""]);
 let texts = {};
+let apiTexts = {};
 let formatLocale = "en";
 
 /** Return the user's preferred language among the available ones. */
@@ -38,8 +42,9 @@ export function getPreferredLocale() {
 export async function setLocale(code) {
   const known = code === PSEUDO_LOCALE || LOCALES.some(([each]) => each === code);
   const next = known ? code : "en";
-  const loaded = await Promise.all([...sections].map((section) => importTexts(next, section)));
+  const [forApi, ...loaded] = await Promise.all([API_LOCALES.has(next) ? importTexts(next, "api") : {}, ...[...sections].map((section) => importTexts(next, section))]);
   texts = Object.assign({}, ...loaded);
+  apiTexts = forApi;
   formatLocale = next === PSEUDO_LOCALE ? "en" : next;
   document.documentElement.lang = formatLocale;
   document.documentElement.dir = RIGHT_TO_LEFT.has(next) ? "rtl" : "ltr";
@@ -64,6 +69,21 @@ export function t(key, ...values) {
   const text = texts[key];
   if (typeof text === "function") return text(...values);
   return text ?? key;
+}
+
+/** Return the text for *key*, such as the code of an error, in place of an *english* one of the API. */
+export function translateApiText(group, key, english) {
+  const text = apiTexts[group]?.[key] ?? english;
+  return typeof text === "function" ? text(english) : text;
+}
+
+/** Return the text for the error *detail* of a field. */
+export function translateFieldError(detail) {
+  for (const [pattern, translate] of apiTexts.fieldErrors ?? []) {
+    const match = pattern.exec(detail);
+    if (match) return translate(...match.slice(1));
+  }
+  return detail;
 }
 
 /** True if the current language has a text for *key*. */

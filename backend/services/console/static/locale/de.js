@@ -24,6 +24,7 @@ export default {
   errorUnexpected: "Ein unerwarteter Fehler ist aufgetreten. Versuchen Sie es erneut.",
   errorUnreachable: "Der Server ist nicht erreichbar. Prüfen Sie die Verbindung und versuchen Sie es erneut.",
   errorTooMany: (seconds) => (seconds ? `Zu viele Anfragen. Versuchen Sie es in ${plural(seconds, { one: "# Sekunde", other: "# Sekunden" })} erneut.` : "Zu viele Anfragen. Versuchen Sie es später erneut."),
+  errorDailyTokens: (time) => `Die Token für heute sind verbraucht. Versuchen Sie es nach ${time} erneut, oder bitten Sie die Administration um mehr.`,
   requestId: (id) => `Anfrage ${id}`,
   missingPermission: (permission) => `Für diese Seite braucht Ihr Konto die Berechtigung ${permission}. Wenden Sie sich an die Administration.`,
   notFoundTitle: "Seite nicht gefunden",

@@ -24,6 +24,7 @@ export default {
   errorUnexpected: "An unexpected error occurred. Try again.",
   errorUnreachable: "The server cannot be reached. Check the connection, then try again.",
   errorTooMany: (seconds) => (seconds ? `Too many requests. Try again in ${plural(seconds, { one: "# second", other: "# seconds" })}.` : "Too many requests. Try again later."),
+  errorDailyTokens: (time) => `The tokens for today are used up. Try again after ${time}, or ask an administrator for more.`,
   requestId: (id) => `Request ${id}`,
   missingPermission: (permission) => `Your account needs the permission ${permission} for this page. Ask an administrator.`,
   notFoundTitle: "Page not found",

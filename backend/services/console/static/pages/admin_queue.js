@@ -10,7 +10,7 @@ import { errorState, skeleton } from "../ui/states.js";
 import { dataTable } from "../ui/table.js";
 import { adminFrame } from "./admin_frame.js";
 import { dependencyRow } from "./dependency_row.js";
-import { getStageName } from "./document_state.js";
+import { getFailureText, getStageName } from "./document_state.js";
 
 const INTERVAL_MS = 5000;
 const STATES = ["queued", "processing", "ready", "failed"];
@@ -40,7 +40,7 @@ function queueView({ counts, dependencies, active, failed }) {
     html.dl({ class: "totals" }, STATES.map((state) => html.div(html.dt(t(`queue_${state}`)), html.dd(formatNumber(counts[state]))))),
     html.ul({ class: "plain-list" }, Object.entries(dependencies).map(dependencyRow)),
     section("inProgress", active, t("queueEmpty"), [{ label: t("stage"), render: getStage }]),
-    section("failedDocuments", failed, t("noFailed"), [{ label: t("reason"), render: ({ error }) => error?.detail ?? "–" }]),
+    section("failedDocuments", failed, t("noFailed"), [{ label: t("reason"), render: getFailureText }]),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
-import { formatDateTime, formatNumber, formatPercent, formatShortDate, t } from "../lib/i18n.js";
+import { formatDateTime, formatNumber, formatPercent, formatShortDate, t, translateApiText } from "../lib/i18n.js";
 import { effect } from "../lib/reactive.js";
 import { can, getTenantName } from "../model/session.js";
 import { renderChart } from "../ui/chart.js";
@@ -104,7 +104,7 @@ function limitsView(limits) {
   const items = limits.items ?? [];
   const columns = [
     { label: t("limit"), render: ({ name }) => html.code(name) },
-    { label: t("appliesTo"), render: ({ scope, service }) => scope ?? service ?? "" },
+    { label: t("appliesTo"), render: ({ name, scope }) => translateApiText("limits", name, scope) },
     { label: t("value"), className: "end number", render: ({ value }) => (value === null ? t("unlimited") : String(value)) },
   ];
   return dataTable({ label: t("limits"), columns, items });

@@ -1,7 +1,7 @@
 // The state of a document as a short text with an icon.
 
 import { html } from "../lib/dom.js";
-import { formatPercent, hasText, plural, t } from "../lib/i18n.js";
+import { formatPercent, hasText, plural, t, translateApiText } from "../lib/i18n.js";
 import { icon } from "../ui/icon.js";
 
 /** Return the element for the state of *document*. */
@@ -33,5 +33,5 @@ export function getStageName(stage) {
 /** Return why *document* failed, and what to do. */
 export function getFailureText({ error }) {
   const key = `uploadError_${error?.code}`;
-  return hasText(key) ? t(key) : (error?.detail ?? t("state_failed"));
+  return hasText(key) ? t(key) : translateApiText("problems", error?.code, error?.detail ?? t("state_failed"));
 }

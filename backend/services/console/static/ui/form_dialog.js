@@ -9,7 +9,7 @@
 // shown at the field that they point to.
 
 import { html, replaceChildren } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { t, translateFieldError } from "../lib/i18n.js";
 import { openDialog } from "./dialog.js";
 import { icon } from "./icon.js";
 import { getErrorText, getRequestId, showNotice } from "./notice.js";
@@ -102,7 +102,7 @@ function showErrors(failure, rendered, error) {
   let isShown = false;
   for (const { pointer, detail } of failure?.errors ?? []) {
     const field = rendered.find(({ name }) => pointer === `#/${name}` || pointer.startsWith(`#/${name}/`));
-    field?.showError(detail);
+    field?.showError(translateFieldError(detail));
     isShown ||= field !== undefined;
   }
   if (!isShown) replaceChildren(error, html.div(getErrorText(failure), getRequestId(failure)));

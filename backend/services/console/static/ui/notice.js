@@ -5,7 +5,7 @@
 //   await reportErrors(promise)        shows the error of a failed action
 
 import { html } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { formatTime, t, translateApiText, translateFieldError } from "../lib/i18n.js";
 import { icon, iconButton } from "./icon.js";
 
 const NOTICE_MS = 6000;
@@ -45,8 +45,12 @@ export async function reportErrors(action) {
 export function getErrorText(error) {
   if (error?.name === "NetworkError") return t("errorUnreachable");
   if (error?.name !== "ApiError") return t("errorUnexpected");
+  if (error.code === "daily_tokens_used") return t("errorDailyTokens", formatTime(Date.now() + (error.retry_after ?? 0) * 1000));
   if (error.status === 429) return t("errorTooMany", error.retry_after);
-  return error.errors?.[0]?.detail ?? error.message;
+  const field = error.errors?.[0];
+  if (!field) return translateApiText("problems", error.code, error.message);
+  const text = translateFieldError(field.detail);
+  return text === field.detail ? translateApiText("problems", error.code, text) : text;
 }
 
 /** Return a line with the request id, or null. */
