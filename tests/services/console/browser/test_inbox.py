@@ -193,6 +193,8 @@ def test_recording_is_shown_with_its_transcript(context: BrowserContext) -> None
         {"state": "done", "text": "Where is my parcel?", "language": "en", "error": None},
         {"state": "failed", "text": "", "error": {"code": "no_speech", "detail": "None."}},
         {"state": "failed", "text": "", "error": {"code": "other", "detail": "The reason."}},
+        {"state": "failed", "text": "", "error": {"code": "not_audio", "detail": "No."}},
+        {"state": "failed", "text": "", "error": {"code": "audio_too_long", "detail": "No."}},
     ]
     file = {"id": "att_1", "name": "", "mime": "audio/ogg", "size_bytes": 9, "state": "stored"}
     messages = [
@@ -203,13 +205,15 @@ def test_recording_is_shown_with_its_transcript(context: BrowserContext) -> None
         )
         for number, state in enumerate(states, 1)
     ]
-    _, page = open_inbox(context, Inbox(conversation(last_seq=4), messages))
+    _, page = open_inbox(context, Inbox(conversation(last_seq=len(messages)), messages))
     shown = page.locator(".inbox-message")
     expect(shown.nth(0)).to_contain_text("The recording is being transcribed")
     expect(shown.nth(1).get_by_text("Where is my parcel?")).to_have_count(1)
     expect(shown.nth(1).locator("audio")).to_have_count(1)
     expect(shown.nth(2)).to_contain_text("It contains no speech that was recognised.")
     expect(shown.nth(3)).to_contain_text("The recording was not transcribed. The reason.")
+    expect(shown.nth(4)).to_contain_text("The file is no audio that can be read")
+    expect(shown.nth(5)).to_contain_text("It is longer than the limit of this server.")
 
 
 def test_answer_and_note_are_sent_and_appear_once(context: BrowserContext) -> None:
