@@ -1,6 +1,6 @@
-"""What a screen reader gets: names and roles of Chromium's accessibility tree, announcements.
+"""Names and roles in Chromium's accessibility tree, announcements, and keyboard use at 400 % zoom.
 
-And what a keyboard reaches at 400 % zoom: 1280 x 1024 pixels are then 320 x 256.
+At 400 %, a window of 1280 x 1024 pixels has 320 x 256 CSS pixels.
 """
 
 from collections.abc import Iterator
