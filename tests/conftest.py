@@ -170,6 +170,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Exclude what stays after the tests of a file from garbage collection.
+
+    Otherwise the objects of apps whose threads are still running become millions, and a collection
+    stops all servers and clients of this process for seconds.
+    """
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _drop_databases_after_test(request: pytest.FixtureRequest) -> Iterator[None]:
     if not databases.on_postgresql():

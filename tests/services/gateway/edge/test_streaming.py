@@ -202,6 +202,7 @@ def test_responses_are_never_mixed_up_between_clients(edge, identities, echo):
                             f"GET {path}x HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode()
                         )
                 response = client.request("GET", path, bearer)
+                assert response.status == 200, (response.status, response.body)
                 if json.loads(response.body)["target"] != path.removeprefix("/rag"):
                     mismatches.append((number, turn))
         finished.append(number)
