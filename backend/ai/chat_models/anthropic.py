@@ -60,7 +60,6 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         api_key=SecretStr(address.key or ""),
         timeout=settings.timeout.total_seconds(),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
-        # With fallback models there are no retries: a fallback model answers sooner.
-        max_retries=0 if settings.fallback_ids else 1,
+        max_retries=settings.max_retries,
         stop=None,
     )

@@ -36,6 +36,7 @@ class EventReader:
         self._is_document = content_type.startswith("application/json")
         self._buffer = bytearray()
         self._data: list[bytes] = []
+        self._data_bytes = 0
 
     def feed(self, received: bytes) -> list[dict[str, Any]]:
         """Return the documents that *received* completes.
@@ -63,8 +64,11 @@ class EventReader:
             line = untrimmed.removesuffix(b"\r")
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+                self._data_bytes += len(line)
+                if self._data_bytes > _MAX_EVENT_BYTES:
+                    raise _invalid_response()
             elif not line and self._data and not self.has_ended:
-                data, self._data = b"\n".join(self._data), []
+                data, self._data, self._data_bytes = b"\n".join(self._data), [], 0
                 if data.strip() == _END:
                     self.has_ended = True
                 else:

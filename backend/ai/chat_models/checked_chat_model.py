@@ -42,12 +42,14 @@ class CheckedChatModel(BaseChatModel):
     def translate_error(self, error: Exception) -> ServiceError | None:
         """Return the service error for *error*, or None if the model server did not cause it."""
 
-    @abstractmethod
     def get_finish_reason(self, metadata: dict[str, Any]) -> str | None:
         """Return OpenAI's finish reason from the metadata of a chunk or response, if there is one.
 
-        The values are `stop`, `length`, `tool_calls` and `content_filter`.
+        The values are `stop`, `length`, `tool_calls` and `content_filter`. Classes of providers
+        with other metadata override this.
         """
+        reason: str | None = metadata.get(FINISH_REASON)
+        return reason
 
     def get_chunk_timeout_seconds(
         self,

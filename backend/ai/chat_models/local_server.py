@@ -71,6 +71,5 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         api_key=SecretStr(address.key or ""),
         timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_SECONDS),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
-        # With fallback models there are no retries: a fallback model answers sooner.
-        max_retries=0 if settings.fallback_ids else 1,
+        max_retries=settings.max_retries,
     )

@@ -1,13 +1,13 @@
 """Models of servers with an OpenAI-compatible API."""
 
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from backend.ai.chat_models.chat_completions_model import ChatCompletionsModel
-from backend.ai.chat_models.checked_chat_model import FINISH_REASON, CheckedChatModel
+from backend.ai.chat_models.checked_chat_model import CheckedChatModel
 from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable
 from backend.ai.chat_models.model_address import ModelAddress
 from backend.ai.chat_models.settings import ModelSettings
@@ -29,9 +29,6 @@ class OpenAICompatibleModel(CheckedChatModel, ChatCompletionsModel):
             case _:
                 return None
 
-    def get_finish_reason(self, metadata: dict[str, Any]) -> str | None:
-        return metadata.get(FINISH_REASON)
-
 
 def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
     """Return the model at *address*. Streamed responses also report the token usage."""
@@ -41,6 +38,5 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         api_key=SecretStr(address.key or _PLACEHOLDER_API_KEY),
         timeout=httpx.Timeout(settings.timeout.total_seconds()),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
-        # With fallback models there are no retries: a fallback model answers sooner.
-        max_retries=0 if settings.fallback_ids else 1,
+        max_retries=settings.max_retries,
     )

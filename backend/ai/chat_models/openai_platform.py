@@ -3,14 +3,14 @@
 The integration of LangChain knows which of them need the Responses API, or accept no temperature.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
-from backend.ai.chat_models.checked_chat_model import FINISH_REASON, CheckedChatModel
+from backend.ai.chat_models.checked_chat_model import CheckedChatModel
 from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, error_for_status
 from backend.ai.chat_models.model_address import ModelAddress
 from backend.ai.chat_models.settings import ModelSettings
@@ -34,9 +34,6 @@ class OpenAIModel(CheckedChatModel, ChatOpenAI):
             case _:
                 return None
 
-    def get_finish_reason(self, metadata: dict[str, Any]) -> str | None:
-        return metadata.get(FINISH_REASON)
-
 
 def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
     """Return the model at *address*. Streamed responses also report the token usage."""
@@ -47,7 +44,6 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         timeout=settings.timeout.total_seconds(),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
         stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
-        # With fallback models there are no retries: a fallback model answers sooner.
-        max_retries=0 if settings.fallback_ids else 1,
+        max_retries=settings.max_retries,
         stream_usage=True,
     )

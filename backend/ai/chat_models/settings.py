@@ -52,6 +52,11 @@ class ModelSettings:
         )
 
     @property
+    def max_retries(self) -> int:
+        """Number of repetitions of a failed request: none if a fallback model answers sooner."""
+        return 0 if self.fallback_ids else 1
+
+    @property
     def default(self) -> ModelAddress:
         """The model that is used if a request names no model."""
         return self.addresses[0]

@@ -88,22 +88,11 @@ _ABBREVIATIONS: Final = frozenset(
 # Abbreviations that only precede numbers. They also occur as words or at the end of a sentence.
 _ABBREVIATIONS_BEFORE_NUMBERS: Final = frozenset(
     [
-        *(
-            "no",
-            "nos",
-            "art",
-            "sec",
-            "par",
-            "fax",
-            "ext",
-            "max",
-            "min",
-            "app",
-            "apt",
-            "ave",
-            "bldg",
-        ),
-        *("rm", "abs", "abb", "anl", "anm", "aufl", "bd", "kap", "rn", "tab", "hausnr", "pos"),
+        *("no", "nos", "art", "sec", "par", "fax", "ext", "max", "min", "app", "apt", "ave"),
+        *("bldg", "rm"),
+        # German
+        *("abs", "abb", "anl", "anm", "aufl", "bd", "kap", "rn", "tab", "hausnr", "pos"),
+        # Spanish, French, Romanian, Dutch, Polish, Turkish, Russian, Greek
         *("pág", "págs", "av", "aprox", "pag", "bl", "blz", "godz", "poz", "cad", "sok", "mah"),
         *("bkz", "md", "lit", "рис", "табл", "гл", "ст", "кв", "άρθρ", "παρ", "κεφ"),
     ]

@@ -1,12 +1,12 @@
 """A model server whose responses are given as bytes, and the headers and bodies it received."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.services.agent.fakes import run_server
 
 
 @dataclass
@@ -28,7 +28,7 @@ class CompletionServer:
         self.connections: set[int] = set()
         self.url = ""
 
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+    def handle_request(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.requests.append(json.loads(body))
         self.headers.append({name.lower(): value for name, value in handler.headers.items()})
@@ -44,27 +44,6 @@ class CompletionServer:
             handler.wfile.flush()
 
 
-@contextmanager
-def run_completion_server(*responses: RawResponse) -> Iterator[CompletionServer]:
+def run_completion_server(*responses: RawResponse) -> AbstractContextManager[CompletionServer]:
     """Serve *responses* on a free loopback port."""
-    completion_server = CompletionServer(list(responses))
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            completion_server.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    completion_server.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
-        yield completion_server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return run_server(CompletionServer(list(responses)))

@@ -262,6 +262,21 @@ def test_request_is_not_repeated_if_that_is_useless(failed):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(b"x" * 2**20, id="one line"),
+        pytest.param(b"data: " + b"x" * 2**20 + b"\n", id="lines without end"),
+    ],
+)
+def test_event_of_more_than_16_mb_is_invalid(part):
+    with (
+        run_completion_server(RawResponse([part] * 20)) as server,
+        pytest.raises(InvalidModelResponse),
+    ):
+        call_model(open_model(server))
+
+
 def test_connection_is_used_again():
     with run_completion_server(complete()) as server:
         model = open_model(server)

@@ -12,7 +12,14 @@ from backend.services.agent.app import create_app
 from backend.services.agent.model import RunLimits
 from backend.services.agent.settings import Settings
 from tests.databases import database_in
+from tests.periodic_tasks import stopping_periodic_tasks
 from tests.services.agent.fakes import FakeRagService, ScriptedModel, WordEmbedder, run_server
+
+
+@pytest.fixture(autouse=True)
+def _stop_periodic_tasks(monkeypatch):
+    with stopping_periodic_tasks(monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -245,3 +245,17 @@ def test_metric_can_be_called_again_while_the_thread_of_a_call_ends(monkeypatch)
 
     assert [metric.score_answer("?", [], "!", []) for _ in range(3)] == [1.0, 1.0, 1.0]
     may_end.set()
+
+
+def test_metric_can_be_called_again_after_its_thread_could_not_start(monkeypatch):
+    metric = EvaluationMetric("length", lambda *_: 1.0)
+
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            metric.score_answer("?", [], "!", [])
+
+    assert metric.score_answer("?", [], "!", []) == 1.0

@@ -13,7 +13,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
-from backend.chassis.background import PeriodicTask
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.settings import Env
 from backend.chassis.web.app_factory import get_component
@@ -22,13 +21,14 @@ from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.settings import Settings
 from tests.databases import database_in
+from tests.periodic_tasks import stopping_periodic_tasks
 from tests.services.auth.api_user import ApiUser, FakeClock
 
 ADMIN_PASSWORD = "an admin's own words"
 START_TIME = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def fast_password_hashes() -> Iterator[None]:
     """Hash passwords with little work: two thirds of the CPU time of these tests would go there."""
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -39,21 +39,8 @@ def fast_password_hashes() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _stop_periodic_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stop the tasks of the test's apps, which would report that their servers have ended."""
-    started: list[PeriodicTask] = []
-    start = PeriodicTask.start
-
-    def start_and_record(task: PeriodicTask) -> None:
-        if task not in started:
-            started.append(task)
-        start(task)
-
-    monkeypatch.setattr(PeriodicTask, "start", start_and_record)
-    yield
-    for task in started:
-        task.request_stop()
-    for task in started:
-        task.stop()
+    with stopping_periodic_tasks(monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -89,7 +89,11 @@ class EvaluationMetric:
 
         thread = threading.Thread(target=call, name=f"metric {self.name}", daemon=True)
         self._is_called = True
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            self._is_called = False
+            raise
         try:
             result = outcome.get(timeout=self._timeout_seconds)
         except queue.Empty:
