@@ -16,13 +16,17 @@ ROOT = Path(__file__).parents[2]
 LENGTH = 1000
 # Shorter times are those of a linear search, and too short to be compared.
 MAX_SECONDS = 0.002
-# For a text of four times the length: 4 is linear, 16 quadratic.
+# For a text of four times the length: 4 is linear, 16 quadratic. A first measurement that is clearly
+# linear is not repeated.
 MAX_GROWTH = 9
+CLEARLY_LINEAR_GROWTH = 5
 # Files whose patterns are used on short texts only: the maximum number of characters.
 MAX_CHARACTERS = {
     "backend/services/agent/domain/rule_based/arithmetic_requests.py": 300,
     "backend/services/agent/domain/rule_based/number_words.py": 300,
+    "backend/services/agent/domain/rule_based/request_kinds.py": 600,
     "backend/services/agent/domain/rule_based/rules.py": 300,
+    "backend/services/agent/domain/rule_based/time_requests.py": 300,
     "backend/services/rag/extraction/office/number_formats/tokens.py": 255,
 }
 MAX_SECONDS_FOR_SHORT_TEXT = 0.05
@@ -112,7 +116,10 @@ def build_text(pattern, unit, frame, length):
 
 def is_linear(pattern, method, unit, frame):
     short, long = (build_text(pattern, unit, frame, length) for length in (LENGTH, 4 * LENGTH))
-    if seconds(pattern, method, long, 1) < MAX_SECONDS:
+    first = seconds(pattern, method, long, 1)
+    if first < MAX_SECONDS:
+        return True
+    if first < CLEARLY_LINEAR_GROWTH * seconds(pattern, method, short, 1):
         return True
     # A busy machine only adds to a time, so the shortest of several is compared.
     return seconds(pattern, method, long, 9) < MAX_GROWTH * seconds(pattern, method, short, 27)

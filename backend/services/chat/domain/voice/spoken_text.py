@@ -9,7 +9,7 @@ from backend.services.chat.domain.rendering.contents import render_content
 
 _CITATION: Final = re.compile(r"\s?\[\d{1,3}(?:,\s?\d{1,3})*\]")
 _URL: Final = re.compile(r"\s?\(?\bhttps?://[^\s)]+\)?")
-_BULLET: Final = re.compile(r"^\s*[-•*]\s+", re.MULTILINE)
+_BULLET: Final = re.compile(r"^[^\S\n]*[-•*][^\S\n]+", re.MULTILINE)
 
 
 def to_spoken_text(markdown: str) -> str:
