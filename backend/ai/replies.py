@@ -77,12 +77,12 @@ _SENTENCES: Final[Mapping[Reply, Mapping[str, str]]] = {
         "ar": "لا يمكنني حساب ذلك. {detail}",
     },
     Reply.TOOL_FAILED: {
-        "en": "{tool} failed. {detail}",
-        "de": "{tool} ist fehlgeschlagen. {detail}",
-        "es": "{tool} ha fallado. {detail}",
-        "ru": "Ошибка инструмента {tool}. {detail}",
-        "zh": "{tool} 执行失败。{detail}",
-        "ar": "فشلت الأداة {tool}. {detail}",
+        "en": "I could not do this. {detail}",
+        "de": "Das ist nicht gelungen. {detail}",
+        "es": "No he podido hacerlo. {detail}",
+        "ru": "Это не удалось сделать. {detail}",
+        "zh": "无法完成此操作。{detail}",
+        "ar": "لم أتمكن من القيام بذلك. {detail}",
     },
 }
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 LENGTH = 1000
 # Shorter times are those of a linear search, and too short to be compared.
 MAX_SECONDS = 0.002
-# For a text of four times the length: 4 is linear, 16 quadratic. A first measurement that is clearly
-# linear is not repeated.
+# For a text of four times the length: 4 is linear, 16 quadratic. A first measurement that is
+# clearly linear is not repeated.
 MAX_GROWTH = 9
 CLEARLY_LINEAR_GROWTH = 5
 # Files whose patterns are used on short texts only: the maximum number of characters.

@@ -51,7 +51,8 @@ class EventConsumer:
     An event is applied by the handler of its type; types without one are ignored. It is
     acknowledged after the commit. Events of one tenant that are received together share a
     transaction. If one of them fails, each is applied alone; after five failures alone it is stored
-    as a dead letter, and later events are applied. While the database is unavailable, events wait.
+    as a dead letter, and later events are applied. While the database or another server that the
+    handlers need is unavailable, events wait.
 
     Args:
         service: service that consumes the events; its migrations create the tables of
@@ -60,6 +61,8 @@ class EventConsumer:
         handlers: handlers by event type.
         before_commit: called at the end of each transaction in which events were applied, to do at
             once what their handlers have collected in `Session.info`. It may raise like a handler.
+        outage_errors: errors of handlers and of *before_commit* that mean that a server is
+            unavailable. Events then wait as they do for the database.
         wait: waits between two attempts. Tests replace it.
     """
 
@@ -71,6 +74,7 @@ class EventConsumer:
         name: str,
         handlers: Mapping[str, Handler],
         before_commit: Callable[[Session], None] = lambda _session: None,
+        outage_errors: tuple[type[Exception], ...] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
@@ -79,6 +83,7 @@ class EventConsumer:
         self._broker = broker
         self._handlers = handlers
         self._before_commit = before_commit
+        self._outage_errors = outage_errors
         self._services = sorted({event_type.partition(".")[0] for event_type in handlers})
         self._now = now
         self._wait = wait
@@ -93,7 +98,7 @@ class EventConsumer:
             0.0,
             lambda: self.receive_once(_RECEIVE_SECONDS) >= 0,
             on_stop=self._stopping.set,
-            expected_errors=(BrokerUnavailable, SQLAlchemyError),
+            expected_errors=(BrokerUnavailable, SQLAlchemyError, *outage_errors),
             max_backoff_seconds=_MAX_BACKOFF_SECONDS,
         )
 
@@ -133,7 +138,8 @@ class EventConsumer:
         """Receive, apply and acknowledge the next events. Returns their number.
 
         Raises:
-            BrokerUnavailable, SQLAlchemyError: events that were not applied are received again.
+            BrokerUnavailable, SQLAlchemyError, one of the outage errors: events that were not
+                applied are received again.
         """
         if self._subscription is None:
             self._subscription = self._broker.subscribe(self.name, self._services)
@@ -159,7 +165,8 @@ class EventConsumer:
         """Apply the events in messages that were received together.
 
         Raises:
-            SQLAlchemyError: the database is unavailable. Some of the events are applied.
+            SQLAlchemyError, one of the outage errors: a server is unavailable. Some of the events
+                are applied.
         """
         received = filter(None, map(self._read_content, contents))
         for _, events in groupby(received, lambda each: each.event.tenant):
@@ -174,7 +181,7 @@ class EventConsumer:
                 event = parse_event(letter.content.encode())
                 self._apply_letter(event, letter)
             except Exception as error:  # handlers raise any type; the event becomes a dead letter
-                if _is_database_failure(error):
+                if self._is_outage(error):
                     raise
                 self._received_events.keep_dead_letter(letter, _describe(error), self._now())
 
@@ -210,7 +217,7 @@ class EventConsumer:
                         _call_handler(session, each.event, each.handler)
                 self._before_commit(session)
         except Exception as error:  # handlers raise any type; each event is applied alone then
-            if _is_database_failure(error):
+            if self._is_outage(error):
                 raise
             reason = _describe(error)
             _log.info("%s applies %d events one by one: %s", self.name, len(events), reason)
@@ -223,7 +230,7 @@ class EventConsumer:
             try:
                 self._apply_event(event, received.handler)
             except Exception as error:  # handlers raise any type; the event becomes a dead letter
-                if _is_database_failure(error):
+                if self._is_outage(error):
                     raise
                 _log.warning(
                     "%s cannot apply event %s (%s), attempt %d of %d: %s",
@@ -265,6 +272,10 @@ class EventConsumer:
             )
         )
 
+    def _is_outage(self, error: Exception) -> bool:
+        """Return whether a server prevents progress; the event is not the cause."""
+        return isinstance(error, self._outage_errors) or classify_error(error) is not None
+
     def _run_checks(self, subscription: Subscription) -> None:
         if monotonic() < self._check_at:
             return
@@ -280,11 +291,6 @@ def _call_handler(session: Session, event: Event, handler: Handler) -> None:
     trace = parse_traceparent(event.traceparent) if event.traceparent else None
     with attach_span_context(trace):
         handler(session, event)
-
-
-def _is_database_failure(error: Exception) -> bool:
-    """Return whether the database prevents progress; the event is not the cause."""
-    return classify_error(error) is not None
 
 
 def _describe(error: Exception) -> str:

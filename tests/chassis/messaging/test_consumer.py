@@ -99,6 +99,7 @@ def consumer(database, messages, handler, pauses):
         "billing",
         {"orders.placed": handler},
         before_commit,
+        outage_errors=(ConnectionError,),
         now=lambda: NOON,
         wait=lambda _, seconds: pauses.append(seconds),
     )
@@ -185,6 +186,22 @@ def test_failure_before_the_commit_leaves_no_event_applied(database, messages, c
 
     assert applied(database) == [1, 2]
     assert consumer.commits == [1, 1]
+
+
+def test_events_wait_while_a_server_that_their_handlers_need_is_unavailable(
+    database, messages, consumer
+):
+    consumer.commit_errors[:] = [ConnectionError()] * 6
+    waiting = [event(1).encode(), event(2).encode()]
+    for _ in range(6):
+        messages.waiting = list(waiting)
+        with pytest.raises(ConnectionError):
+            consumer.receive_once(0)
+    messages.waiting = waiting
+    consumer.receive_once(0)
+
+    assert applied(database) == [1, 2]
+    assert ReceivedEvents("billing", database).list_dead_letters(10) == []
 
 
 def test_event_becomes_a_dead_letter_after_five_failures_and_later_ones_are_applied(

@@ -7,6 +7,8 @@ import pytest
 
 from backend.chassis.messaging.cloud_events import Event
 from backend.chassis.messaging.consumer import EventConsumer
+from backend.services.realtime.clients.memory_broker import MemoryBroker
+from backend.services.realtime.model import BrokerUnavailable
 
 TENANT = "tenant-of-user-ada"
 DOCUMENT = {"document_id": "d1", "collection_id": "c1", "owner_id": "user-ada", "title": "Plan"}
@@ -103,6 +105,26 @@ def test_repeated_event_notifies_once(apply, http):
     for _ in range(2):
         apply("rag.document-ready", DOCUMENT, event_id)
     assert len(http("GET", "/notifications").json["items"]) == 1
+
+
+def test_event_waits_while_the_broker_is_unavailable(apply, http, monkeypatch):
+    async def fail(*_):
+        raise BrokerUnavailable
+
+    event = ("packages.changed", {"package_id": "pkg_1"}, str(uuid4()))
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryBroker, "publish_all", fail)
+        with pytest.raises(BrokerUnavailable):
+            apply(*event)
+    published = []
+
+    async def record(_, publications):
+        published.extend(each.stream for each in publications)
+
+    monkeypatch.setattr(MemoryBroker, "publish_all", record)
+    apply(*event)
+
+    assert published == [f"{TENANT}//packages", f"{TENANT}//packages:pkg_1"]
 
 
 def test_read_position_moves_forward_only(apply, http):

@@ -157,6 +157,17 @@ class ClientTool(LenientInput):
     function: FunctionDefinition
 
 
+class ChosenFunction(LenientInput):
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ToolChoice(LenientInput):
+    """The one tool that the model must call."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -202,7 +213,7 @@ class ChatRequest(LenientInput):
     max_tokens: Annotated[int, Field(ge=1, le=32_768), JsonInteger] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=32_768), JsonInteger] | None = None
     tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     n: Annotated[int, Field(ge=1, le=1, description="Only one choice is supported.")] | None = None
     logprobs: Annotated[bool, AfterValidator(_reject_log_probabilities)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
@@ -216,14 +227,20 @@ class ChatRequest(LenientInput):
         """Convert the request to a domain object.
 
         Raises:
-            HttpError: 422, because the messages contain no question.
+            HttpError: 422, because the messages contain no question, or the chosen tool is not
+                among the tools.
         """
         _require_question(self.messages)
+        _require_chosen_tool(self.tool_choice, self.tools or ())
         return Chat(
             messages=[message.to_openai() for message in self.messages],
             history=_to_history(self.messages),
             tools=[tool.model_dump(exclude_none=True) for tool in self.tools or ()],
-            tool_choice=self.tool_choice,
+            tool_choice=(
+                self.tool_choice.model_dump()
+                if isinstance(self.tool_choice, ToolChoice)
+                else self.tool_choice
+            ),
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -242,6 +259,16 @@ class ChatRequest(LenientInput):
     @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _require_chosen_tool(choice: str | ToolChoice | None, tools: Sequence[ClientTool]) -> None:
+    if isinstance(choice, ToolChoice) and not any(
+        tool.function.name == choice.function.name for tool in tools
+    ):
+        raise invalid_field(
+            "#/tool_choice/function/name",
+            "No tool of the request has this name. Add the tool, or choose another one.",
+        )
 
 
 def _require_question(messages: Sequence[ChatMessage]) -> None:

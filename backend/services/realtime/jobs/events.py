@@ -13,7 +13,7 @@ from backend.chassis.messaging.consumer import EventConsumer, Handler
 from backend.services.realtime.domain.loop_calls import LoopCalls
 from backend.services.realtime.domain.notifications import NewNotification, NotificationService
 from backend.services.realtime.domain.publications import build_publication, format_event
-from backend.services.realtime.model import NewPublication
+from backend.services.realtime.model import BrokerUnavailable, NewPublication
 
 # Key in `Session.info`: publications that are sent before the commit.
 _PUBLICATIONS: Final = "publications"
@@ -215,4 +215,5 @@ def create_consumer(
         "realtime",
         handlers.list_handlers(),
         before_commit=handlers.send_publications,
+        outage_errors=(BrokerUnavailable,),
     )

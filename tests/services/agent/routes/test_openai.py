@@ -193,6 +193,30 @@ def test_rule_based_model_calls_client_tools(sdk):
     )
 
 
+def test_chosen_tool_is_called(sdk):
+    answer = sdk.chat.completions.create(
+        model="embedded-lite",
+        messages=user_message("Tell the weather in a city: Oslo"),
+        tools=[WEATHER],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+    )
+
+    assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
+
+
+@pytest.mark.parametrize("tools", [[], [WEATHER]])
+def test_choice_of_an_unknown_tool_is_refused(sdk, tools):
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        sdk.chat.completions.create(
+            model="embedded-lite",
+            messages=user_message("Tell the weather in a city: Oslo"),
+            tools=tools,
+            tool_choice={"type": "function", "function": {"name": "get_tides"}},
+        )
+
+    assert refused.value.param == "tool_choice.function.name"
+
+
 def test_tool_with_side_effects_is_not_offered(sdk, rag_service, model):
     model.queue_replies(
         Reply(calls=[("save_note", {"title": "a", "text": "b"})]), Reply(text="I could not.")

@@ -141,11 +141,9 @@ class RuleBasedPlanner:
         return "\n\n".join(self._format_result(request, call) for call in completed)
 
     def _format_result(self, request: str, call: CompletedToolCall) -> str:
-        if call.failed and call.tool == CALCULATE:
-            return get_reply(Reply.CANNOT_CALCULATE, request).format(detail=call.content)
         if call.failed:
-            sentence = get_reply(Reply.TOOL_FAILED, request)
-            return sentence.format(tool=call.tool, detail=call.content)
+            reply = Reply.CANNOT_CALCULATE if call.tool == CALCULATE else Reply.TOOL_FAILED
+            return get_reply(reply, request).format(detail=call.content)
         if call.tool == FETCH_PAGE:
             return call.content.partition("\n")[2].rpartition("\n")[0][:_MAX_PAGE_CHARACTERS]
         if call.tool == SEARCH_DOCUMENTS:

@@ -175,3 +175,13 @@ def test_failed_calculation_is_explained_in_words(planner):
     assert planner.compose_answer("What is 1 divided by 0?", [failed]) == (
         "I cannot calculate this. Division by zero is undefined."
     )
+
+
+def test_failed_tool_is_stated_without_its_name(planner):
+    failed = CompletedToolCall(
+        "get_package", {"package": "ORDER-77"}, "There is no package ORDER-77.", [], failed=True
+    )
+
+    assert planner.compose_answer("Where is ORDER-77?", [failed]) == (
+        "I could not do this. There is no package ORDER-77."
+    )
