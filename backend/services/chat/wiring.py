@@ -34,6 +34,7 @@ from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifetimes
+from backend.services.chat.domain.answer_requests import AnswerRequests
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
@@ -137,11 +138,9 @@ class ChatComponents:
         answers = AnswerService(
             all_tenants,
             message_log,
-            agent,
+            AnswerRequests(all_tenants, agent, rights, signals, memory),
             rights,
-            signals,
             metrics,
-            memory,
             now,
             transcribes=transcriber is not None,
             synthesizer=synthesizer,

@@ -3,7 +3,6 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, Final
@@ -13,28 +12,23 @@ from backend.chassis.background import PeriodicTask
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.http import UpstreamError
 from backend.chassis.service_accounts import ServiceAccountKeyRejected, ServiceAccountUnavailable
-from backend.services.chat.clients.agent import (
-    AgentAnswer,
-    AgentClient,
-    AgentMessage,
-    AgentProblem,
-    AgentRequest,
-    AgentSessionMissing,
-    RunStarted,
-    StepPart,
-    TextPart,
-)
+from backend.services.chat.clients.agent import AgentAnswer, AgentProblem
 from backend.services.chat.clients.delegations import DelegationRefused
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.domain.answer_history import MAX_FOLDED_MESSAGES, load_history
 from backend.services.chat.domain.answer_limits import ContactLimits, reserve_tenant_answer
-from backend.services.chat.domain.answer_memory import AnswerMemory
-from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
-from backend.services.chat.domain.changes import ChangeSignals
+from backend.services.chat.domain.answer_requests import (
+    AnswerInterrupted,
+    AnswerPlan,
+    AnswerRequests,
+    RunningAnswer,
+)
+from backend.services.chat.domain.answer_rights import AccountKeyMissing, RightsSource
 from backend.services.chat.domain.content_text import get_request_text
 from backend.services.chat.domain.inbox import change_mode
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
 from backend.services.chat.domain.voice.queue import queue_speech
-from backend.services.chat.model import AGENT_ACTOR, SPEECH_SOURCE
+from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store import accounts, messages, voice_jobs
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.tables import Account, Conversation, Message
@@ -46,58 +40,11 @@ LEASE_DURATION: Final = timedelta(seconds=9)
 _RENEWAL_SECONDS: Final = 3.0
 _MAX_ATTEMPTS: Final = 6
 _MAX_BACKOFF: Final = timedelta(minutes=5)
-_MAX_FOLDED_MESSAGES: Final = 50
-# A session of the agent that is gone is rebuilt from this number of messages.
-HISTORY_MESSAGES: Final = 40
-_DELTA_SECONDS: Final = 0.05
-_INTERRUPTION_SECONDS: Final = 0.5
 # An answer waits this long for files of the messages.
 _MAX_MEDIA_WAIT: Final = timedelta(seconds=20)
 _MEDIA_POLL: Final = timedelta(seconds=1)
 _UNAVAILABLE_TEXT: Final = "The agent is unavailable at present."
 _APPROVAL_TEXT: Final = "A step of this answer needs an approval, so it was not carried out."
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPlan:
-    """A request to the agent: the folded messages up to `upto`, with the history before them.
-
-    Attributes:
-        history: messages that the agent's session does not contain yet.
-        session_id: session of the agent, or None to create one from the history.
-        version: the change of the conversation that the plan was made at.
-        caches_answer: the account allows that equal first messages get one answer.
-        is_interruptible: a new message of the contact ends the answer, and is answered with it.
-    """
-
-    tenant_id: str
-    conversation_id: str
-    upto: int
-    text: str
-    request_ref: str
-    session_id: str | None
-    history: Sequence[AgentMessage]
-    rights: AnswerRights
-    persona: str | None = None
-    collection: str | None = None
-    attempts: int = 0
-    version: int = 0
-    caches_answer: bool = False
-    is_interruptible: bool = False
-
-
-class _AnswerInterrupted(Exception):
-    """The answer in progress is unwanted."""
-
-
-class _RunningAnswer:
-    """An answer in progress: the agent's session once it is known, and whether it is unwanted."""
-
-    def __init__(self) -> None:
-        self.session_id: str | None = None
-        self.headers: Mapping[str, str] = {}
-        self.is_unwanted = False
-        self.checked_at = monotonic()
 
 
 class AnswerService:
@@ -113,11 +60,9 @@ class AnswerService:
         self,
         database: Database,
         message_log: MessageLog,
-        agent: AgentClient,
+        requests: AnswerRequests,
         rights: RightsSource,
-        signals: ChangeSignals,
         metrics: ChatMetrics,
-        memory: AnswerMemory,
         now: Callable[[], datetime],
         *,
         transcribes: bool = False,
@@ -125,12 +70,10 @@ class AnswerService:
     ) -> None:
         self._transcribes = transcribes
         self._synthesizer = synthesizer
-        self._memory = memory
         self._database = database
         self._message_log = message_log
-        self._agent = agent
+        self._requests = requests
         self._rights = rights
-        self._signals = signals
         self._metrics = metrics
         self._now = now
 
@@ -204,7 +147,7 @@ class AnswerService:
         if plan is None:
             return
         started_at = monotonic()
-        running = _RunningAnswer()
+        running = RunningAnswer()
         renewal = PeriodicTask(
             "answer lease",
             _RENEWAL_SECONDS,
@@ -213,10 +156,10 @@ class AnswerService:
         )
         renewal.start()
         try:
-            answer = self._request_answer(plan, headers, running)
+            answer = self._requests.request_answer(plan, headers, running)
             if running.is_unwanted:
-                raise _AnswerInterrupted  # noqa: TRY301 - the agent has ended it early
-        except _AnswerInterrupted:
+                raise AnswerInterrupted  # noqa: TRY301 - the agent has ended it early
+        except AnswerInterrupted:
             self._release_interrupted(plan, holder)
         except (UpstreamError, ServiceAccountUnavailable) as error:
             _log.warning("the agent does not answer: %s", error)
@@ -240,7 +183,7 @@ class AnswerService:
             if conversation is None or conversation.lease_holder != holder:
                 return None
             unanswered = messages.list_unanswered(
-                session, conversation_id, conversation.answered_seq, _MAX_FOLDED_MESSAGES
+                session, conversation_id, conversation.answered_seq, MAX_FOLDED_MESSAGES
             )
             if conversation.mode != "bot" or not unanswered:
                 conversation.answer_due_at = None
@@ -267,7 +210,7 @@ class AnswerService:
                 return None
             is_known = conversation.details.get("agent_owner") == rights.owner
             session_id = conversation.agent_session_id if is_known else None
-            history = self._load_history(session, conversation, folded, session_id)
+            history = load_history(session, conversation, folded, session_id)
             return AnswerPlan(
                 tenant_id=tenant_id,
                 conversation_id=conversation_id,
@@ -334,162 +277,6 @@ class AnswerService:
         if messages.has_pending_attachments(session, ids, self._now() - _MAX_MEDIA_WAIT):
             return True
         return self._transcribes and voice_jobs.has_open_transcriptions(session, ids)
-
-    def _load_history(
-        self,
-        session: Session,
-        conversation: Conversation,
-        folded: Sequence[Message],
-        session_id: str | None,
-    ) -> list[AgentMessage]:
-        after = 0 if session_id is None else int(conversation.details.get("agent_seq", 0))
-        folded_ids = {row.id for row in folded}
-        rows = messages.list_messages(
-            session,
-            conversation.id,
-            HISTORY_MESSAGES + len(folded),
-            before_seq=folded[-1].seq + 1,
-            with_internal=False,
-        )
-        history = [
-            AgentMessage(
-                "user" if row.direction == "inbound" else "assistant",
-                get_request_text(row.content),
-            )
-            for row in rows
-            if row.seq > after
-            and row.id not in folded_ids
-            and row.deleted_at is None
-            and row.source != SPEECH_SOURCE
-        ]
-        return [message for message in history if message.text.strip()][-HISTORY_MESSAGES:]
-
-    def _request_answer(
-        self, plan: AnswerPlan, headers: Mapping[str, str] | None, running: _RunningAnswer
-    ) -> AgentAnswer:
-        scope = f"{plan.persona}/{plan.collection}"
-        if plan.caches_answer:
-            stored = self._memory.find_answer(plan.rights.account_id, scope, plan.text)
-            if stored is not None:
-                return stored
-        answer = self._request_new_answer(plan, headers, running)
-        if plan.caches_answer and not running.is_unwanted:
-            self._memory.store_answer(plan.rights.account_id, scope, plan.text, answer)
-        return answer
-
-    def _request_new_answer(
-        self, plan: AnswerPlan, headers: Mapping[str, str] | None, running: _RunningAnswer
-    ) -> AgentAnswer:
-        headers = running.headers = self._rights.get_headers(plan.rights, headers)
-        session_id = self._prepare_session(plan, headers)
-        try:
-            return self._stream_answer(plan, session_id, headers, running)
-        except AgentSessionMissing:
-            history = self._load_all_history(plan)
-            session_id = self._agent.create_session(history, headers) if history else None
-            return self._stream_answer(plan, session_id, headers, running)
-
-    def _stream_answer(
-        self,
-        plan: AnswerPlan,
-        session_id: str | None,
-        headers: Mapping[str, str],
-        running: _RunningAnswer,
-    ) -> AgentAnswer:
-        request = AgentRequest(
-            text=plan.text or " ",
-            request_ref=plan.request_ref,
-            session_id=session_id,
-            persona=plan.persona,
-            collection=plan.collection,
-        )
-        try:
-            return self._read_stream(plan, request, headers, running)
-        except (UpstreamError, AgentProblem):
-            # The failure of a run that was cancelled must not be stored as an error.
-            if running.is_unwanted:
-                raise _AnswerInterrupted from None
-            raise
-
-    def _read_stream(
-        self,
-        plan: AnswerPlan,
-        request: AgentRequest,
-        headers: Mapping[str, str],
-        running: _RunningAnswer,
-    ) -> AgentAnswer:
-        progress = _Progress(self._signals, plan)
-        for event in self._agent.stream_answer(request, headers):
-            self._check_interruption(plan, running)
-            match event:
-                case RunStarted(run_session_id):
-                    running.session_id = run_session_id
-                case TextPart(text):
-                    progress.add_text(text)
-                case StepPart(tool, status):
-                    progress.add_step(tool, status)
-                case AgentAnswer():
-                    progress.flush()
-                    return event
-        raise AssertionError("The events of an answer end with the answer or an exception.")
-
-    def _check_interruption(self, plan: AnswerPlan, running: _RunningAnswer) -> None:
-        """Raise _AnswerInterrupted if the answer is unwanted. Queries at most twice a second."""
-        if running.is_unwanted:
-            raise _AnswerInterrupted
-        if monotonic() - running.checked_at < _INTERRUPTION_SECONDS:
-            return
-        running.checked_at = monotonic()
-        if self._is_unwanted(plan):
-            self._cancel_run(running)
-            raise _AnswerInterrupted
-
-    def _is_unwanted(self, plan: AnswerPlan) -> bool:
-        """Return whether a colleague has taken over, or the contact has written again."""
-        with self._database.read(plan.tenant_id) as session:
-            conversation = store.find_conversation(session, plan.tenant_id, plan.conversation_id)
-            if conversation is None or conversation.mode != "bot":
-                return True
-            return plan.is_interruptible and bool(
-                messages.list_unanswered(session, plan.conversation_id, plan.upto, 1)
-            )
-
-    def _cancel_run(self, running: _RunningAnswer) -> None:
-        """Cancel the agent's run to save tokens. If that fails, the run ends by itself."""
-        running.is_unwanted = True
-        if running.session_id is None:
-            return
-        try:
-            self._agent.cancel_run(running.session_id, running.headers)
-        except UpstreamError as error:
-            _log.warning("the answer of the agent cannot be cancelled: %s", error)
-
-    def _prepare_session(self, plan: AnswerPlan, headers: Mapping[str, str]) -> str | None:
-        """Add the missing history to the agent's session. Returns its id, or None for a new one."""
-        if plan.session_id is not None:
-            if not plan.history or self._agent.append_messages(
-                plan.session_id, plan.history, headers
-            ):
-                return plan.session_id
-            return self._agent.create_session(self._load_all_history(plan), headers)
-        return self._agent.create_session(plan.history, headers) if plan.history else None
-
-    def _load_all_history(self, plan: AnswerPlan) -> list[AgentMessage]:
-        """Return the messages before the folded ones, to build a lost session again."""
-        return self._memory.load_history(
-            plan.conversation_id, plan.version, lambda: self._read_history(plan)
-        )
-
-    def _read_history(self, plan: AnswerPlan) -> list[AgentMessage]:
-        with self._database.read(plan.tenant_id) as session:
-            conversation = store.find_conversation(session, plan.tenant_id, plan.conversation_id)
-            if conversation is None:
-                return []
-            folded = messages.list_unanswered(
-                session, plan.conversation_id, conversation.answered_seq, _MAX_FOLDED_MESSAGES
-            )
-            kept = [row for row in folded if row.seq <= plan.upto]
-            return self._load_history(session, conversation, kept, None) if kept else []
 
     def _store_answer(self, plan: AnswerPlan, holder: str, answer: AgentAnswer) -> None:
         text = answer.text
@@ -631,44 +418,12 @@ class AnswerService:
                 lease_until=None,
             )
 
-    def _renew(self, plan: AnswerPlan, holder: str, running: _RunningAnswer) -> None:
+    def _renew(self, plan: AnswerPlan, holder: str, running: RunningAnswer) -> None:
         until = self._now() + LEASE_DURATION
         with self._database.write(plan.tenant_id) as session:
             store.renew_lease(session, plan.conversation_id, holder, until)
         # The stream may be silent while a tool works.
-        if not running.is_unwanted and self._is_unwanted(plan):
-            self._cancel_run(running)
-
-
-class _Progress:
-    """Sends the progress of an answer to the readers, text in pieces of some milliseconds."""
-
-    def __init__(self, signals: ChangeSignals, plan: AnswerPlan) -> None:
-        self._signals = signals
-        self._plan = plan
-        self._offset = 0
-        self._waiting = ""
-        self._sent_at = 0.0
-
-    def add_text(self, text: str) -> None:
-        self._waiting += text
-        if monotonic() - self._sent_at >= _DELTA_SECONDS:
-            self.flush()
-
-    def add_step(self, tool: str, status: str) -> None:
-        self._publish("answer-step", {"tool": tool, "status": status})
-
-    def flush(self) -> None:
-        text, self._waiting = self._waiting, ""
-        if text:
-            self._publish("answer-delta", {"offset": self._offset, "text": text})
-            self._offset += len(text)
-            self._sent_at = monotonic()
-
-    def _publish(self, name: str, data: Mapping[str, Any]) -> None:
-        plan = self._plan
-        content = {"answers_seq": plan.upto, **data}
-        self._signals.publish_event(plan.tenant_id, plan.conversation_id, name, content)
+        self._requests.cancel_if_unwanted(plan, running)
 
 
 def _is_for_people(conversation: Conversation, account: Account | None) -> bool:
