@@ -24,6 +24,7 @@ from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
 from backend.services.rag.domain.search.reranking import rerank_by_terms
 from backend.services.rag.model import SearchHit
+from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
 from backend.services.rag.store.keyword_index.postings import build_postings
 from benchmarks.rag.packed_similarities import PackedSimilarities
@@ -105,7 +106,10 @@ class Corpus:
         dense_scores.pop(without or "", None)
         # The key of an index without the paragraph, whose words it does not contain.
         collection = without or ""
-        keyword_scores = self._keyword_indexes.search_chunks(collection, 0, text, DEPTH)
+        dense_ids = [build_chunk_id(f"doc_{key}", 1, 0) for key in dense_scores]
+        keyword_scores = self._keyword_indexes.search_chunks(
+            collection, 0, text, DEPTH, scored_ids=dense_ids
+        )
         ranking = fuse_rankings(
             dense_scores, {key[4:].split(".")[0]: score for key, score in keyword_scores.items()}
         )

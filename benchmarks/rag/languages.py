@@ -1,6 +1,5 @@
 """Measure retrieval by language, with complete documents as chunks, for `retrieval.py`."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -9,11 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder, Vectors
-from backend.ai.text.terms import extract_terms
 from backend.services.rag.domain.search import fusion
-from backend.services.rag.store.keyword_index.index import MAX_TERM_SCORE, KeywordIndex
+from backend.services.rag.store.keyword_index.index import MAX_TERM_SCORE, KeywordIndexCache
 from benchmarks.rag.question_sets import QuestionSet, compute_ndcg, read_question_set
-from benchmarks.rag.rankings import Ranking, build_index, rank_by_keywords, rank_by_vectors
+from benchmarks.rag.rankings import (
+    COLLECTION,
+    Ranking,
+    build_index,
+    rank_by_keywords,
+    rank_by_vectors,
+)
 
 COLUMNS = ("keyword", "MiniLM", "e5", "MiniLM +", "e5 +")
 
@@ -120,12 +124,12 @@ def _score(embedded: Embedded, library: Library, language: str) -> list[float]:
     """Return nDCG@10 by keywords, by each model, and by keywords together with each model."""
     question_set = embedded.questions._replace(documents=dict(library.documents))
     texts = [f"{title}\n{text}" for title, text in library.documents.values()]
-    keyword = rank_by_keywords(question_set, texts)
+    index = build_index(texts)
+    keyword = rank_by_keywords(question_set, texts, index)
     english, multilingual = (
         rank_by_vectors(question_set, library.vectors[model], embedded.queries[model])
         for model in (0, 1)
     )
-    index = build_index(texts)
     evidence = {
         q: _collect_evidence(index, text, keyword[q], multilingual[q], library, language)
         for q, text in question_set.questions.items()
@@ -151,21 +155,18 @@ def _score(embedded: Embedded, library: Library, language: str) -> list[float]:
 
 
 def _collect_evidence(
-    index: KeywordIndex,
+    index: KeywordIndexCache,
     question: str,
     keyword: Ranking,
     dense: Ranking,
     library: Library,
     language: str,
 ) -> fusion.KeywordEvidence:
-    frequencies = index.term_frequencies(set(extract_terms(question)))
-    weights = {
-        term: math.log(1 + (index.chunk_count - count + 0.5) / (count + 0.5))
-        for term, count in frequencies.items()
-    }
+    versions = {COLLECTION: 0}
+    weights = index.inverse_document_frequencies(versions, question)
     total = sum(weights.values()) or 1.0
     return fusion.KeywordEvidence(
-        coverage=sum(weights[term] for term, count in frequencies.items() if count) / total,
+        coverage=index.term_coverage(versions, question),
         match=max(keyword.values(), default=0.0) / (total * MAX_TERM_SCORE),
         margin=fusion.compute_margin(dense, library.languages, language),
     )

@@ -4,24 +4,31 @@ import numpy as np
 
 from backend.ai.embedding import Vectors
 from backend.services.rag.domain.search import fusion
-from backend.services.rag.store.keyword_index.index import KeywordIndex
+from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
 from backend.services.rag.store.keyword_index.postings import build_postings
 from benchmarks.rag.question_sets import QuestionSet
 
 Ranking = dict[str, float]
 
 
-def build_index(texts: list[str]) -> KeywordIndex:
-    """Return the keyword index of *texts*, whose documents are doc_0, doc_1, …"""
-    return KeywordIndex(build_postings(f"doc_{n}", 1, [text]) for n, text in enumerate(texts))
+COLLECTION = "texts"
 
 
-def rank_by_keywords(question_set: QuestionSet, texts: list[str]) -> dict[str, Ranking]:
+def build_index(texts: list[str]) -> KeywordIndexCache:
+    """Return the keyword index of *texts* as COLLECTION, with the documents doc_0, doc_1, …"""
+    postings = [build_postings(f"doc_{n}", 1, [text]) for n, text in enumerate(texts)]
+    return KeywordIndexCache(lambda *_: IndexUpdate(0, None, postings), max_chunks=1)
+
+
+def rank_by_keywords(
+    question_set: QuestionSet, texts: list[str], index: KeywordIndexCache | None = None
+) -> dict[str, Ranking]:
+    """Return the scores of all documents with a word of the question: the fusion needs them."""
     keys = list(question_set.documents)
-    index = build_index(texts)
+    index = index or build_index(texts)
     rankings = {}
     for question, text in question_set.questions.items():
-        hits = index.search_chunks(text, fusion.DEPTH)
+        hits = index.search_chunks(COLLECTION, 0, text, len(texts))
         rankings[question] = {
             keys[int(value[4:].split(".")[0])]: score for value, score in hits.items()
         }

@@ -74,7 +74,13 @@ def build_chunk_id(document_id: str, generation: int, ordinal: int) -> str:
 
 def get_document_id(chunk_id: str) -> str:
     """Return the id of the chunk's document."""
-    return f"doc_{chunk_id.removeprefix('chk_').split('.')[0]}"
+    return parse_chunk_id(chunk_id)[0]
+
+
+def parse_chunk_id(chunk_id: str) -> tuple[str, int, int]:
+    """Return document, generation and ordinal of a chunk, the arguments of `build_chunk_id`."""
+    document, generation, ordinal = chunk_id.removeprefix("chk_").split(".")
+    return f"doc_{document}", int(generation), int(ordinal)
 
 
 def get_visible_chunks(

@@ -251,9 +251,10 @@ class SearchService:
             return _Ranking(dense)
         for collection_id, version in versions.items():
             keyword |= self._keyword_indexes.search_chunks(
-                collection_id, version, query.text, DEPTH, document_ids
+                collection_id, version, query.text, DEPTH, document_ids, dense.keys()
             )
-        keyword = _take_best(keyword)
+        best = _take_best(keyword)
+        keyword = best | {key: keyword[key] for key in dense if key in keyword}
         if query.mode == "keyword":
             return _Ranking(keyword)
         return self._fuse(viewer, query, versions, dense, keyword)

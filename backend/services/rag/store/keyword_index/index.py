@@ -14,7 +14,7 @@ import numpy as np
 
 from backend.ai.text.compounds import find_parts, is_long_word
 from backend.ai.text.terms import stem_folded
-from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.chunks import build_chunk_id, parse_chunk_id
 from backend.services.rag.store.keyword_index.postings import Postings, hash_term
 from backend.services.rag.store.keyword_index.queries import get_folded_words, parse_query
 from backend.services.rag.store.keyword_index.segments import (
@@ -97,12 +97,17 @@ class KeywordIndex:
             self._replace_segments([segment])
 
     def search_chunks(
-        self, query: str, limit: int, document_ids: Collection[str] | None = None
+        self,
+        query: str,
+        limit: int,
+        document_ids: Collection[str] | None = None,
+        scored_ids: Collection[str] = (),
     ) -> dict[str, float]:
-        """Return chunk ids and their BM25 scores, best first.
+        """Return chunk ids and their BM25 scores: the best ones first, then those of *scored_ids*.
 
         Args:
             document_ids: restricts the search to these documents.
+            scored_ids: further chunks, whose scores are returned if they contain a query term.
         """
         _, words = parse_query(query)
         languages = self.get_languages()
@@ -114,7 +119,9 @@ class KeywordIndex:
             self._add_scores(scores, _COMPOUND_WEIGHT, self._find_any(related_hashes))
         if document_ids is not None:
             self._zero_other_documents(scores, document_ids)
-        return self._select_best(scores, limit)
+        best = self._select_best(scores, limit)
+        further = [chunk_id for chunk_id in scored_ids if chunk_id not in best]
+        return best | dict(self._get_scores(scores, further))
 
     def get_languages(self) -> tuple[str, ...]:
         """Return the languages that terms of the chunks were extracted for; "" is unknown."""
@@ -202,6 +209,19 @@ class KeywordIndex:
                 best.append((-float(segment_scores[row]), chunk_id))
         return {chunk_id: -score for score, chunk_id in sorted(best)[:limit]}
 
+    def _get_scores(
+        self, scores: Sequence[Floats], chunk_ids: Iterable[str]
+    ) -> Iterator[tuple[str, float]]:
+        """Yield those of *chunk_ids* that have a score, with it."""
+        scores_by_segment = dict(zip(map(id, self._segments), scores, strict=True))
+        for chunk_id in chunk_ids:
+            document_id, generation, ordinal = parse_chunk_id(chunk_id)
+            if location := self._locations.get(document_id):
+                segment, position = location
+                row = segment.find_row(position, generation, ordinal)
+                if row is not None and (score := float(scores_by_segment[id(segment)][row])):
+                    yield chunk_id, score
+
     def _merge_small_segments(self) -> None:
         """Merge the last two segments while their sizes are similar and their sum is allowed."""
         while len(self._segments) > 1:
@@ -236,10 +256,11 @@ class KeywordIndexCache:
         query: str,
         limit: int,
         document_ids: Collection[str] | None = None,
+        scored_ids: Collection[str] = (),
     ) -> dict[str, float]:
-        """Return the best chunks of the collection at *version* or newer, with their scores."""
+        """Search the collection at *version* or newer; see `KeywordIndex.search_chunks`."""
         with self._indexes.get(collection_id, version) as index:
-            return index.search_chunks(query, limit, document_ids)
+            return index.search_chunks(query, limit, document_ids, scored_ids)
 
     def inverse_document_frequencies(
         self, versions: Mapping[str, int], query: str

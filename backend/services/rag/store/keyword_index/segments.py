@@ -154,6 +154,13 @@ class Segment:
         position = int(self.document_positions[row])
         return ChunkReference(*self.documents[position], row - int(self.chunk_offsets[position]))
 
+    def find_row(self, position: int, generation: int, ordinal: int) -> int | None:
+        """Return the row of a chunk of the document at *position*; None for another generation."""
+        if self.documents[position][1] != generation:
+            return None
+        row = int(self.chunk_offsets[position]) + ordinal
+        return row if row < self.chunk_offsets[position + 1] else None
+
     def to_keys(self) -> Keys:
         """Return the sorted postings that the segment was built from."""
         hashes = np.repeat(self._hashes, np.diff(self._starts))

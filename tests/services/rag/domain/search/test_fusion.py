@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from backend.services.rag.domain.search.fusion import fuse_rankings
 
-SCORES = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1, 50), max_size=8)
+KEYS = st.sampled_from("abcdefgh")
+SIMILARITIES = st.dictionaries(KEYS, st.floats(-1, 1), max_size=8)
+SCORES = st.dictionaries(KEYS, st.floats(0, 50), max_size=8)
 
 
 def test_hit_of_both_rankings_precedes_hits_of_one():
@@ -19,10 +21,23 @@ def test_hit_of_both_rankings_precedes_hits_of_one():
     assert next(iter(ranking)) == "both"
 
 
-def test_scores_are_the_mean_of_normalised_scores():
-    assert fuse_rankings({"a": 1.0, "b": 0.5, "c": 0.0}, {"a": 4.0, "d": 2.0}) == pytest.approx(
-        {"a": 1.0, "b": 0.25, "c": 0.0, "d": 0.0}
+def test_scores_are_weighted_shares_of_the_best_scores():
+    assert fuse_rankings({"a": 0.8, "b": 0.4}, {"a": 4.0, "d": 2.0}) == pytest.approx(
+        {"a": 1.0, "d": 0.5, "b": 0.3}
     )
+
+
+def test_similarities_below_zero_are_relative_to_the_lowest():
+    assert fuse_rankings({"a": 0.3, "b": 0.0, "c": -0.1}, {}) == pytest.approx(
+        {"a": 0.6, "b": 0.15, "c": 0.0}
+    )
+
+
+def test_similarity_decides_little_if_all_hits_are_similar():
+    dense = {"a": 0.80, "b": 0.75}
+
+    assert next(iter(fuse_rankings(dense, {"b": 9.0, "a": 6.0}))) == "b"
+    assert next(iter(fuse_rankings(dense | {"b": 0.2}, {"b": 9.0, "a": 6.0}))) == "a"
 
 
 @pytest.mark.parametrize(("dense", "keyword"), [({}, {}), ({"a": 0.3}, {}), ({}, {"a": 7.0})])
@@ -30,7 +45,7 @@ def test_empty_rankings_are_accepted(dense, keyword):
     assert set(fuse_rankings(dense, keyword)) == {*dense, *keyword}
 
 
-@given(SCORES, SCORES)
+@given(SIMILARITIES, SCORES)
 def test_every_hit_is_ranked_once_with_score_between_0_and_1(dense, keyword):
     ranking = fuse_rankings(dense, keyword)
 
@@ -39,7 +54,7 @@ def test_every_hit_is_ranked_once_with_score_between_0_and_1(dense, keyword):
     assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
 
 
-@given(SCORES)
+@given(SIMILARITIES)
 def test_single_ranking_keeps_its_order(dense):
     ranking = list(fuse_rankings(dense, {}))
 

@@ -123,6 +123,25 @@ def test_search_returns_at_most_limit_hits_best_first():
     assert "c" not in scores
 
 
+def test_scores_of_given_chunks_are_returned_beyond_the_limit():
+    index = KeywordIndex(
+        [
+            build_postings("doc_x", 3, ["owl", "fox", "fox fox owl"]),
+            build_postings("doc_y", 1, ["fox cat dog", "cat"]),
+        ]
+    )
+    index.add_documents([build_postings("doc_z", 1, ["fox cat"])])
+    index.delete_document("doc_z")
+    every = index.search_chunks("fox", 10)
+    (best,) = index.search_chunks("fox", 1)
+    further = {"chk_y.1.0", "chk_x.3.1"} - {best}
+    unknown = {"chk_y.1.1", "chk_y.2.0", "chk_y.1.2", "chk_z.1.0", "chk_none.1.0"}
+
+    scores = index.search_chunks("fox", 1, None, further | unknown)
+
+    assert scores == {key: every[key] for key in (best, *further)}
+
+
 def test_deleted_document_is_not_found():
     index = build_index(TEXTS)
 
