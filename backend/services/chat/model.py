@@ -41,6 +41,8 @@ STATE_ORDER: Final[Mapping[str, int]] = MappingProxyType(
 
 AGENT_ACTOR: Final = "agent"
 SYSTEM_ACTOR: Final = "system"
+TELEGRAM_DIRECT_TOPIC: Final = "direct-"
+"""Prefix of the topic of a user in the direct messages of a Telegram channel."""
 SPEECH_SOURCE: Final = "speech"
 """Source of messages that repeat an answer of the agent as speech."""
 

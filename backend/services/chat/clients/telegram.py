@@ -15,6 +15,7 @@ from backend.services.chat.clients.outcomes import (
 )
 from backend.services.chat.clients.parts import FileUnavailable, MediaFile, OutboundPart
 from backend.services.chat.clients.provider_http import ProviderHttp, ProviderResponse
+from backend.services.chat.model import TELEGRAM_DIRECT_TOPIC
 
 _HOSTS: Final = ("api.telegram.org",)
 _URL: Final = "https://api.telegram.org"
@@ -95,14 +96,24 @@ def _build_url(account: ChannelAccount, method: str) -> str:
 
 
 def _build_chat(job: SendJob) -> dict[str, Any]:
-    chat, _, topic = job.address.partition(":")
+    # chat:CHAT, chat:CHAT:TOPIC, or one of them after business:CONNECTION:
+    connection, is_business, place = job.address.rpartition(":chat:")
+    chat, _, topic = place.partition(":")
     fields: dict[str, Any] = {"chat_id": job.progress.get("chat_id") or chat}
+    if is_business and job.part.kind not in {"delete", "reaction"}:
+        fields["business_connection_id"] = connection
     if topic and job.part.kind not in {"edit", "delete", "reaction"}:
-        fields["message_thread_id"] = int(topic)
+        fields |= _build_topic(topic)
     if job.part.target and job.part.kind not in {"edit", "delete", "reaction"}:
         reply = {"message_id": int(job.part.target), "allow_sending_without_reply": True}
         fields["reply_parameters"] = reply
     return fields
+
+
+def _build_topic(topic: str) -> dict[str, int]:
+    direct = topic.removeprefix(TELEGRAM_DIRECT_TOPIC)
+    name = "message_thread_id" if direct == topic else "direct_messages_topic_id"
+    return {name: int(direct)}
 
 
 def _build_request(job: SendJob) -> tuple[str, dict[str, Any]]:

@@ -280,6 +280,20 @@ def test_telegram_message_is_html_in_its_topic_with_a_keyboard(sender):
 
 @of("telegram")
 @pytest.mark.parametrize(
+    ("key", "fields"),
+    [
+        ("business:bc:chat:77", {"business_connection_id": "bc"}),
+        ("chat:77:direct-9", {"direct_messages_topic_id": 9}),
+    ],
+)
+def test_telegram_message_is_sent_to_the_kind_of_chat(sender, key, fields):
+    _, request = sender.send(OutboundPart("text", "Hi"), key)
+
+    assert request.fields == {"chat_id": "77", **fields, "text": "Hi", "parse_mode": "HTML"}
+
+
+@of("telegram")
+@pytest.mark.parametrize(
     ("kind", "method", "field"),
     [
         ("image", "sendPhoto", "photo"),

@@ -1,7 +1,7 @@
 """The events that webhooks are normalised to, and functions that build them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from backend.services.chat.domain.channels.fields import Json, Object, drop_empty, get_id, get_text
@@ -38,7 +38,8 @@ class ChannelEvent:
         fields: the event as it is shown and stored; `at` and `watermark` are ISO 8601 times.
         context: what the service needs to process the event and to answer on the channel:
             `group` and `mentioned` (bool), `album`, `receiver` (the provider's id of our account),
-            and identifiers of the channel such as `service_url` or `callback_query_id`.
+            `occurrence` (what distinguishes the event from an equal one at another time), and
+            identifiers of the channel such as `service_url` or `callback_query_id`.
     """
 
     kind: Kind
@@ -73,6 +74,23 @@ def build_message(
         {"direction": direction, **drop_empty(**fields), "content": content},
         context or {},
     )
+
+
+def mark_occurrence(events: Iterable[ChannelEvent], occurrence: str) -> list[ChannelEvent]:
+    """Return *events*, those without a time with *occurrence* unless they have one.
+
+    A user can say stop, start and stop again: the third event equals the first one, and is not that
+    one sent again.
+
+    Args:
+        occurrence: the provider's id or time of what it sent, the same when it is sent again.
+    """
+    return [
+        event
+        if not occurrence or "at" in event.fields or event.context.get("occurrence")
+        else replace(event, context={**event.context, "occurrence": occurrence})
+        for event in events
+    ]
 
 
 def ignore(reason: str) -> ChannelEvent:

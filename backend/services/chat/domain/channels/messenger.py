@@ -1,12 +1,14 @@
 """Webhooks of Messenger and Instagram messaging, as in Meta's webhook reference."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from backend.services.chat.domain.channels.events import (
     ChannelEvent,
     build_event,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
     Json,
@@ -30,6 +32,9 @@ from backend.services.chat.domain.channels.messenger_messages import (
     normalise_reaction,
 )
 
+# Prefixes of the fields to which an Instagram account subscribes for its messages.
+_MESSAGE_FIELDS: Final = ("message", "messaging_")
+_MARKETING_CHOICES: Final = {"STOP_NOTIFICATIONS": "stop", "RESUME_NOTIFICATIONS": "resume"}
 _HANDOVERS: Final = {
     "request_thread_control": "request",
     "pass_thread_control": "pass",
@@ -47,26 +52,30 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
             continue
         # Instagram accounts may receive the messaging object as a change of the same shape.
         for change in get_objects(entry, "changes"):
-            events += _normalise_change(change)
+            events += _normalise_change(change, get_id(entry, "id"))
         for item in get_objects(entry, "messaging"):
-            events += _normalise_item(item)
+            events += _normalise_item(item, get_id(entry, "id"))
         events += [ignore("standby") for _ in get_objects(entry, "standby")]
     return events or [ignore("empty")]
 
 
-def _normalise_change(change: Object) -> Iterator[ChannelEvent]:
+def _normalise_change(change: Object, page: str) -> Iterator[ChannelEvent]:
     field = get_text(change, "field")
     value = get_object(change, "value")
-    if field.startswith("message") and get_object(value, "sender"):
-        yield from _normalise_item(value)
+    if field.startswith(_MESSAGE_FIELDS) and get_object(value, "sender"):
+        yield from _normalise_item(value, page)
     else:
         yield ignore(f"field:{field}")
 
 
-def _normalise_item(item: Object) -> Iterator[ChannelEvent]:
+def _normalise_item(item: Object, page: str) -> Iterator[ChannelEvent]:
     for name, handler in _HANDLERS.items():
         if isinstance(item.get(name), dict):
-            yield handler(item)
+            event = handler(item)
+            is_own = get_id(get_object(item, "sender"), "id") == page != ""
+            yield from mark_occurrence(
+                [_assign_to_user(event, item) if is_own else event], get_id(item, "timestamp")
+            )
             return
     for name, action in _HANDOVERS.items():
         if isinstance(item.get(name), dict):
@@ -82,6 +91,16 @@ def _normalise_item(item: Object) -> Iterator[ChannelEvent]:
     known = {"sender", "recipient", "timestamp"}
     names = [name for name in item if name not in known]
     yield ignore(f"unhandled:{names[0] if names else 'empty'}")
+
+
+def _assign_to_user(event: ChannelEvent, item: Object) -> ChannelEvent:
+    """Return a change by the page, which has no sender, in the conversation of its receiver."""
+    if event.kind not in {"edit", "delete", "reaction"}:
+        return event
+    fields = {name: value for name, value in event.fields.items() if name != "sender"}
+    if "conversation_key" in fields:
+        fields["conversation_key"] = get_key(item, "recipient")
+    return replace(event, fields=fields)
 
 
 def _normalise_delivery(item: Object) -> ChannelEvent:
@@ -114,9 +133,13 @@ def _normalise_read(item: Object) -> ChannelEvent:
 def _normalise_optin(item: Object) -> ChannelEvent:
     optin = get_object(item, "optin")
     user_ref = get_id(optin, "user_ref")
+    sender = get_sender(item) or ({"id": user_ref} if user_ref else None)
+    choice = _MARKETING_CHOICES.get(get_text(optin, "notification_messages_status"))
+    if choice is not None:
+        return build_event("preference", sender=sender, category="marketing_messages", value=choice)
     return build_event(
         "optin",
-        sender=get_sender(item) or ({"id": user_ref} if user_ref else None),
+        sender=sender,
         ref=get_text(optin, "ref", "payload"),
         at=get_time(item),
     )

@@ -26,29 +26,35 @@ _MEDIA: Final = (*MEDIA_TYPES, "file")
 
 def build_attachments_content(attachments: list[Object], text: str) -> dict[str, Json]:
     """Return the content of a message with *attachments*, of which there is at least one."""
+    sticker = next((item for item in attachments if _is_sticker(item)), None)
+    if sticker is not None:  # until Meta sends it in one way only, also an image of it
+        sticker_id = get_id(get_object(sticker, "payload"), "sticker_id")
+        return build_media("sticker", [_build_attachment(sticker)], text, sticker_id=sticker_id)
+    media = [item for item in attachments if get_text(item, "type") in _MEDIA]
+    if media:
+        return _build_media(media, text)
     first = attachments[0]
     kind = get_text(first, "type")
     payload = get_object(first, "payload")
-    if get_id(payload, "sticker_id"):
-        return build_media(
-            "sticker", [_build_attachment(first)], text, sticker_id=get_id(payload, "sticker_id")
-        )
-    if kind in _MEDIA:
-        return _build_media(attachments, text)
     if kind == "location":
         coordinates = get_object(payload, "coordinates")
-        return build_location(
+        location = build_location(
             get_number(coordinates, "lat"),
             get_number(coordinates, "long"),
             get_text(first, "title"),
         )
+        return {**location, **drop_empty(text=text)}
     if kind in _LINKS:
         return _build_link(first, payload, text)
     return build_text(text) if text else build_unsupported(kind or "attachment")
 
 
-def _build_media(attachments: list[Object], text: str) -> dict[str, Json]:
-    media = [item for item in attachments if get_text(item, "type") in _MEDIA]
+def _is_sticker(attachment: Object) -> bool:
+    payload = get_object(attachment, "payload")
+    return get_text(attachment, "type") == "sticker" or bool(get_id(payload, "sticker_id"))
+
+
+def _build_media(media: list[Object], text: str) -> dict[str, Json]:
     kinds = {get_text(item, "type") for item in media}
     media_type = kinds.pop() if len(kinds) == 1 else "file"
     return build_media(media_type, [_build_attachment(item) for item in media], text)
@@ -64,10 +70,12 @@ def _build_attachment(attachment: Object) -> dict[str, Json]:
 
 
 def _build_link(attachment: Object, payload: Object, text: str) -> dict[str, Json]:
+    kind = get_text(attachment, "type")
     url = get_text(attachment, "url", "URL") or get_text(payload, "url")
-    if text:  # the text of the message has the link already; the attachment is its preview
+    title = get_text(attachment, "title") or get_text(payload, "title")
+    # The text of a message with a `fallback` has the link already: the attachment is its preview.
+    if text and (kind == "fallback" or not url):
         return build_text(text)
-    return {
-        "type": "link",
-        **drop_empty(title=get_text(attachment, "title") or get_text(payload, "title"), url=url),
-    }
+    if not url and not title:
+        return build_unsupported(kind)
+    return {"type": "link", **drop_empty(text=text, title=title, url=url)}

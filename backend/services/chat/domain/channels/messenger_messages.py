@@ -35,9 +35,10 @@ def normalise_message(item: Object) -> ChannelEvent:
         )
     if is_true(message, "is_echo"):
         return _normalise_echo(item, message)
+    story = get_id(get_object(message, "reply_to", "story"), "id")
     return build_message(
         _build_content(message),
-        _get_context(item),
+        {**_get_context(item), "story": story},
         external_id=get_id(message, "mid"),
         sender=get_sender(item),
         conversation_key=get_key(item),

@@ -55,7 +55,8 @@ def build_dedup_key(event: ChannelEvent) -> str:
     """Return the key under which an event of an account is stored once.
 
     The key of a message is its id in its conversation, because Slack and Telegram number messages
-    in each one; of a status its target, state and error; of other events a hash.
+    in each one; of a status its target, state and error; of other events a hash, which includes
+    what distinguishes them from an equal event at another time.
     """
     fields = event.fields
     if event.kind == "message" and "external_id" in fields:
@@ -65,7 +66,9 @@ def build_dedup_key(event: ChannelEvent) -> str:
         return _build_key(
             "status", {**fields, "code": code}, "target", "status", "recipient", "code"
         )
-    return f"{event.kind}:{_hash(event.to_json())}"
+    occurrence = get_id(event.context, "occurrence")
+    shown = event.to_json()
+    return f"{event.kind}:{_hash({**shown, 'occurrence': occurrence} if occurrence else shown)}"
 
 
 def _build_key(kind: str, fields: Mapping[str, Json], *names: str) -> str:

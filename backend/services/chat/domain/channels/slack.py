@@ -10,14 +10,11 @@ from typing import Final
 from backend.services.chat.domain.channels.events import (
     ChannelEvent,
     build_event,
-    build_media,
     build_message,
-    build_text,
-    get_media_type,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
-    Json,
     Object,
     drop_empty,
     from_unix,
@@ -25,9 +22,13 @@ from backend.services.chat.domain.channels.fields import (
     get_number,
     get_object,
     get_objects,
-    get_size,
     get_text,
     is_true,
+)
+from backend.services.chat.domain.channels.slack_content import (
+    build_content,
+    get_conversation_key,
+    get_message_text,
 )
 from backend.services.chat.domain.channels.slack_interactions import normalise_interaction
 
@@ -52,7 +53,7 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
     if kind == "url_verification":
         return [build_event("challenge", answer=get_text(payload, "challenge"))]
     if kind == "event_callback":
-        return [_normalise_event(payload, account)]
+        return mark_occurrence([_normalise_event(payload, account)], get_id(payload, "event_id"))
     if kind == "app_rate_limited":
         return [build_event("account", state="rate_limited")]
     return [normalise_interaction(payload)]
@@ -86,7 +87,7 @@ def _normalise_message(event: Object, source: _Source) -> ChannelEvent:
     if subtype == "message_deleted":
         return _normalise_deletion(event, source)
     if subtype in _JOINS:
-        return _build_participants(event, _JOINS[subtype])
+        return _build_participants(event, _JOINS[subtype], source)
     if _is_of_bot(event, source):
         return ignore("bot_message")
     if is_true(event, "hidden"):
@@ -111,7 +112,7 @@ def _build_message(event: Object, source: _Source) -> ChannelEvent:
     user = get_id(event, "user")
     text = get_text(event, "text")
     return build_message(
-        _build_content(event),
+        build_content(event),
         {
             "receiver": source.team,
             "group": not is_direct,
@@ -134,29 +135,8 @@ def _is_direct(event: Object) -> bool:
 
 def _get_key(event: Object, thread: str) -> str:
     """Return the key: of a thread in a channel, or of a direct message and its threads."""
-    channel = get_id(event, "channel")
-    if _is_direct(event) and not get_id(event, "thread_ts"):
-        return f"channel:{channel}"
-    return f"channel:{channel}:{thread}"
-
-
-def _build_content(message: Object) -> dict[str, Json]:
-    text = get_text(message, "text")
-    files = [item for item in get_objects(message, "files") if get_id(item, "id")]
-    if not files:
-        return build_text(text)
-    media_type = get_media_type([get_text(item, "mimetype") for item in files])
-    return build_media(media_type, [_build_attachment(item) for item in files], text)
-
-
-def _build_attachment(file: Object) -> dict[str, Json]:
-    return drop_empty(
-        media_id=get_id(file, "id"),
-        mime=get_text(file, "mimetype"),
-        name=get_text(file, "name", "title"),
-        size=get_size(file, "size"),
-        url=get_text(file, "url_private_download", "url_private"),
-    )
+    is_unthreaded = _is_direct(event) and not get_id(event, "thread_ts")
+    return get_conversation_key(get_id(event, "channel"), "" if is_unthreaded else thread)
 
 
 def _normalise_edit(event: Object, source: _Source) -> ChannelEvent:
@@ -165,18 +145,18 @@ def _normalise_edit(event: Object, source: _Source) -> ChannelEvent:
     if get_text(message, "subtype") == "tombstone":
         return _normalise_deletion(event, source)
     # Slack also sends this event for link previews, thread counts and metadata.
-    if get_text(message, "text") == get_text(before, "text"):
+    if get_message_text(message) == get_message_text(before):
         return ignore("unchanged_edit")
     if _is_of_bot(message, source):
         return ignore("bot_message")
-    ts = get_id(message, "ts")
+    ts = get_id(message, "ts") or get_id(before, "ts")
     user = get_id(message, "user")
     return build_event(
         "edit",
         target=ts,
         sender={"id": user} if user else None,
         conversation_key=_get_changed_key(event, message, ts),
-        content=_build_content(message),
+        content=build_content(message),
         at=from_unix(get_number(event, "event_ts")),
     )
 
@@ -197,19 +177,20 @@ def _normalise_deletion(event: Object, _source: _Source) -> ChannelEvent:
     )
 
 
-def _build_participants(event: Object, action: str) -> ChannelEvent:
+def _build_participants(event: Object, action: str, source: _Source) -> ChannelEvent:
     user = get_id(event, "user")
     return build_event(
         "participants",
+        {"own": user in source.bot_users},
         conversation_key=f"channel:{get_id(event, 'channel')}",
         sender={"id": user} if user else None,
         action=action,
     )
 
 
-def _normalise_join(event: Object, _source: _Source) -> ChannelEvent:
+def _normalise_join(event: Object, source: _Source) -> ChannelEvent:
     is_join = get_text(event, "type") == "member_joined_channel"
-    return _build_participants(event, "join" if is_join else "leave")
+    return _build_participants(event, "join" if is_join else "leave", source)
 
 
 def _normalise_reaction(event: Object, source: _Source) -> ChannelEvent:
@@ -232,6 +213,9 @@ def _normalise_reaction(event: Object, source: _Source) -> ChannelEvent:
 
 
 def _normalise_end_of_access(event: Object, _source: _Source) -> ChannelEvent:
+    tokens = get_object(event, "tokens")
+    if tokens.get("oauth") and not tokens.get("bot"):  # only of users, for whom we do not act
+        return ignore("unhandled:tokens_revoked")
     return build_event("account", state=get_text(event, "type"))
 
 

@@ -17,6 +17,10 @@ from backend.services.chat.domain.channels.fields import (
     get_objects,
     get_text,
 )
+from backend.services.chat.domain.channels.slack_content import (
+    get_conversation_key,
+    get_text_of_blocks,
+)
 
 # Elements whose state is a plain value.
 _VALUES: Final = (
@@ -54,7 +58,7 @@ def _normalise_command(payload: Object) -> ChannelEvent:
         _build_context(payload, channel, ""),
         external_id=get_id(payload, "trigger_id"),
         sender=drop_empty(id=get_id(payload, "user_id"), name=get_text(payload, "user_name")),
-        conversation_key=f"channel:{channel}",
+        conversation_key=get_conversation_key(channel, ""),
     )
 
 
@@ -63,13 +67,12 @@ def _normalise_action(payload: Object, kind: str) -> ChannelEvent:
     channel, message_ts = _get_place(payload)
     if not actions or not channel or not message_ts:
         return ignore(f"unhandled:{kind}")
-    thread = _get_thread(payload) or message_ts
     return build_message(
         _build_action_content(actions[0]),
-        _build_context(payload, channel, thread),
+        _build_context(payload, channel, _get_thread(payload) or message_ts),
         external_id=get_id(payload, "trigger_id"),
         sender=_build_sender(payload),
-        conversation_key=f"channel:{channel}:{thread}",
+        conversation_key=_get_key(payload, channel, message_ts),
         reply_to=message_ts,
     )
 
@@ -77,19 +80,25 @@ def _normalise_action(payload: Object, kind: str) -> ChannelEvent:
 def _normalise_shortcut(payload: Object) -> ChannelEvent:
     """Normalise a shortcut on a message; its text is that of the message."""
     channel, message_ts = _get_place(payload)
-    thread = _get_thread(payload) or message_ts
     return build_message(
         {
             "type": "command",
             "command": get_text(payload, "callback_id"),
             "text": get_text(get_object(payload, "message"), "text"),
         },
-        _build_context(payload, channel, thread),
+        _build_context(payload, channel, _get_thread(payload) or message_ts),
         external_id=get_id(payload, "trigger_id"),
         sender=_build_sender(payload),
-        conversation_key=f"channel:{channel}:{thread}",
+        conversation_key=_get_key(payload, channel, message_ts),
         reply_to=message_ts,
     )
+
+
+def _get_key(payload: Object, channel: str, message_ts: str) -> str:
+    """Return the key of the conversation in which the message with the button is."""
+    thread = _get_thread(payload)
+    is_unthreaded = channel.startswith("D") and not thread
+    return get_conversation_key(channel, "" if is_unthreaded else thread or message_ts)
 
 
 def _get_place(payload: Object) -> tuple[str, str]:
@@ -148,5 +157,5 @@ def _get_selection(action: Object) -> tuple[list[str], list[str]]:
         found = action.get(name)
         if isinstance(found, list):
             return [value for value in found if isinstance(value, str)], []
-    value = get_id(action, *_VALUES)
+    value = get_id(action, *_VALUES) or get_text_of_blocks([get_object(action, "rich_text_value")])
     return ([value] if value else []), []

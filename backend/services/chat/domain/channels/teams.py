@@ -8,6 +8,7 @@ from backend.services.chat.domain.channels.events import (
     build_event,
     build_message,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
     Json,
@@ -23,6 +24,7 @@ from backend.services.chat.domain.channels.fields import (
 from backend.services.chat.domain.channels.teams_content import (
     build_content,
     build_invoke_content,
+    get_quoted_message,
     is_mentioned,
 )
 
@@ -40,7 +42,9 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
         return [ignore("other_account")]
     kind = get_text(payload, "type")
     handler = _ACTIVITIES.get(kind)
-    return handler(payload) if handler else [ignore(f"activity:{kind}")]
+    if handler is None:
+        return [ignore(f"activity:{kind}")]
+    return mark_occurrence(handler(payload), get_id(payload, "id"))
 
 
 def _build_sender(activity: Object, source: Object | None = None) -> dict[str, Json]:
@@ -103,12 +107,14 @@ def _build_message(activity: Object, content: dict[str, Json]) -> ChannelEvent:
         sender=_build_sender(activity),
         conversation_key=_get_key(activity),
         at=_get_time(activity),
-        reply_to=get_id(activity, "replyToId"),
+        reply_to=get_id(activity, "replyToId") or get_quoted_message(activity),
         group=True if _is_group(activity) else None,
     )
 
 
 def _normalise_update(activity: Object) -> list[ChannelEvent]:
+    if _is_of_bot(activity):
+        return [ignore("bot_message")]
     kind = get_text(get_object(activity, "channelData"), "eventType")
     if kind == "undeleteMessage":
         return [
@@ -144,6 +150,8 @@ def _normalise_deletion(activity: Object) -> list[ChannelEvent]:
 
 
 def _normalise_reactions(activity: Object) -> list[ChannelEvent]:
+    if _is_of_bot(activity):
+        return [ignore("bot_message")]
     events = [
         build_event(
             "reaction",
@@ -161,10 +169,11 @@ def _normalise_reactions(activity: Object) -> list[ChannelEvent]:
 
 
 def _normalise_conversation(activity: Object) -> list[ChannelEvent]:
+    own = get_id(get_object(activity, "recipient"), "id")
     events = [
         build_event(
             "participants",
-            _build_context(activity),
+            {**_build_context(activity), "own": get_id(member, "id") == own != ""},
             conversation_key=_get_key(activity),
             sender=_build_sender(activity, member),
             action=action,

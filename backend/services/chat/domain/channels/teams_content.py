@@ -24,10 +24,18 @@ from backend.services.chat.domain.channels.fields import (
 )
 
 _FILE: Final = "application/vnd.microsoft.teams.file.download.info"
+_HTML: Final = "text/html"
 _BREAK = re.compile(r"<(?:br\s*/?|/p|/div|/li)>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,4096}>")
-# Fields in which our own cards return the id of an option.
+# The text of a message is not HTML, but for the tags of mentions and of quoted messages.
+_TEXT_TAG = re.compile(r"</?at\b[^<>]{0,200}>|<quoted\b[^<>]{0,200}>")
+_QUOTE = re.compile(r"<blockquote\b[^<>]{0,500}>")
+_QUOTED_ID = re.compile(r"\sitemid=[\"']([^\"']{1,100})[\"']")
+_REPLY_TYPE: Final = "http://schema.skype.com/Reply"
+_END_OF_QUOTE: Final = "</blockquote>"
+# Fields in which our own cards return the id of an option, and what they return beside it.
 _CHOICE_KEYS: Final = ("choice", "id", "payload", "action")
+_CHOICE_MEMBERS: Final = frozenset({*_CHOICE_KEYS, "title", "type", "msteams"})
 
 
 def build_content(activity: Object) -> dict[str, Json]:
@@ -44,9 +52,9 @@ def build_content(activity: Object) -> dict[str, Json]:
     value = activity.get("value")
     if value:
         return _build_value_content(value, text)
-    if text or not get_objects(activity, "attachments"):
-        return build_text(text)
-    return build_unsupported(get_text(get_objects(activity, "attachments")[0], "contentType"))
+    kinds = [get_text(item, "contentType") for item in get_objects(activity, "attachments")]
+    others = [kind for kind in kinds if kind != _HTML]
+    return build_unsupported(others[0]) if others and not text else build_text(text)
 
 
 def is_mentioned(activity: Object) -> bool:
@@ -57,7 +65,7 @@ def is_mentioned(activity: Object) -> bool:
 def _get_own_mentions(activity: Object) -> list[str]:
     own = get_id(get_object(activity, "recipient"), "id")
     return [
-        get_text(entity, "text")
+        get_text(entity, "text") or f"<at>{get_text(get_object(entity, 'mentioned'), 'name')}</at>"
         for entity in get_objects(activity, "entities")
         if get_text(entity, "type") == "mention"
         and own
@@ -65,18 +73,42 @@ def _get_own_mentions(activity: Object) -> list[str]:
     ]
 
 
+def get_quoted_message(activity: Object) -> str:
+    """Return the id of the message that the activity quotes, or an empty text."""
+    for entity in get_objects(activity, "entities"):
+        if get_text(entity, "type") == "quotedReply":
+            return get_id(get_object(entity, "quotedReply"), "messageId")
+    return _split_reply(_get_html(activity))[0]
+
+
 def _get_text(activity: Object) -> str:
     """Return the text without the mention of our bot, or the text of the HTML attachment."""
     text = get_text(activity, "text")
+    if not text:
+        return _to_plain_text(_split_reply(_get_html(activity))[1])
     for mention in _get_own_mentions(activity):
-        if mention:
-            text = text.replace(mention, "", 1)
-    if text:
-        return _to_plain_text(text) if "<at" in text else text.strip()
+        text = text.replace(mention, "", 1)
+    if get_text(activity, "textFormat") == "xml":
+        return _to_plain_text(text)
+    return _TEXT_TAG.sub("", text).replace("&nbsp;", " ").strip()
+
+
+def _get_html(activity: Object) -> str:
     for attachment in get_objects(activity, "attachments"):
-        if get_text(attachment, "contentType") == "text/html":
-            return _to_plain_text(get_text(attachment, "content"))
+        if get_text(attachment, "contentType") == _HTML:
+            return get_text(attachment, "content")
     return ""
+
+
+def _split_reply(html: str) -> tuple[str, str]:
+    """Return the id of the quoted message, or an empty text, and the HTML without its quote."""
+    quotes = (tag for tag in _QUOTE.finditer(html) if _REPLY_TYPE in tag[0])
+    opening = next(quotes, None)
+    found = _QUOTED_ID.search(opening[0]) if opening else None
+    if opening is None or found is None:
+        return "", html
+    _, end, rest = html[opening.end() :].partition(_END_OF_QUOTE)
+    return found[1], html[: opening.start()] + rest if end else html
 
 
 def _to_plain_text(html: str) -> str:
@@ -110,10 +142,15 @@ def _build_value_content(value: Json, text: str) -> dict[str, Json]:
         return build_choice(str(value), text)
     if not isinstance(value, dict):
         return build_text(text)
-    choice = get_id(value, *_CHOICE_KEYS)
+    choice = _get_choice(value)
     if choice:
         return build_choice(choice, text or get_text(value, "title"))
     return {"type": "form", **drop_empty(text=text), "values": dict(value)}
+
+
+def _get_choice(value: Object) -> str:
+    """Return the id of the option in *value*, or an empty text if it has other values too."""
+    return get_id(value, *_CHOICE_KEYS) if value.keys() <= _CHOICE_MEMBERS else ""
 
 
 def build_invoke_content(activity: Object) -> dict[str, Json] | None:
@@ -124,12 +161,18 @@ def build_invoke_content(activity: Object) -> dict[str, Json] | None:
         action = get_text(value, "action")
         return build_choice(f"file_consent:{action}", action)
     if name == "adaptiveCard/action":
-        action_of_card = get_object(value, "action")
-        choice = get_id(get_object(action_of_card, "data"), *_CHOICE_KEYS)
-        verb = get_text(action_of_card, "verb", "id")
-        title = get_text(action_of_card, "title")
-        return build_choice(choice or verb or _dump(action_of_card), title)
+        return _build_action_content(get_object(value, "action"))
+    if name == "suggestedActions/submit":
+        return _build_value_content(activity.get("value"), "")
     return None
+
+
+def _build_action_content(action: Object) -> dict[str, Json]:
+    data = get_object(action, "data")
+    verb = get_text(action, "verb", "id")
+    if data.keys() - _CHOICE_MEMBERS:
+        return {"type": "form", **drop_empty(form=verb), "values": dict(data)}
+    return build_choice(_get_choice(data) or verb or _dump(action), get_text(action, "title"))
 
 
 def _dump(value: Object) -> str:

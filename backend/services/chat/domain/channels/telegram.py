@@ -9,6 +9,7 @@ from backend.services.chat.domain.channels.events import (
     build_event,
     build_message,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
     Json,
@@ -31,7 +32,7 @@ from backend.services.chat.domain.channels.telegram_messages import (
     normalise_message,
 )
 
-_ABSENT: Final = ("left", "kicked")
+_ABSENT: Final = ("", "left", "kicked")
 
 
 def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
@@ -39,7 +40,7 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
     for name, handler in _UPDATES.items():
         update = payload.get(name)
         if isinstance(update, dict):
-            return handler(update, account)
+            return mark_occurrence(handler(update, account), get_id(payload, "update_id"))
     names = [name for name in payload if name != "update_id"]
     return [ignore(f"update:{names[0] if names else 'empty'}")]
 
@@ -121,20 +122,38 @@ def _get_emojis(update: Object, name: str) -> list[str]:
     return [emoji for emoji in kinds if emoji]
 
 
-def _normalise_membership(update: Object, _account: Object) -> list[ChannelEvent]:
+def _normalise_own_membership(update: Object, _account: Object) -> list[ChannelEvent]:
+    return _normalise_membership("my_chat_member", update)
+
+
+def _normalise_other_membership(update: Object, _account: Object) -> list[ChannelEvent]:
+    return _normalise_membership("chat_member", update)
+
+
+def _normalise_membership(name: str, update: Object) -> list[ChannelEvent]:
     """Normalise a changed membership: of our bot in a private chat, it was blocked or started."""
     member = get_object(update, "new_chat_member")
-    action = "leave" if get_text(member, "status") in _ABSENT else "join"
+    is_present = _is_present(member)
+    if is_present == _is_present(get_object(update, "old_chat_member")):
+        return [ignore(f"update:{name}")]  # other rights
     is_private = get_text(get_object(update, "chat"), "type") == "private"
     person = get_object(update, "from") if is_private else get_object(member, "user")
     return [
         build_event(
             "participants",
+            {"own": name == "my_chat_member" and not is_private},
             conversation_key=get_key(update),
             sender=build_person(person),
-            action=action,
+            action="join" if is_present else "leave",
         )
     ]
+
+
+def _is_present(member: Object) -> bool:
+    status = get_text(member, "status")
+    if status == "restricted":
+        return is_true(member, "is_member")
+    return status not in _ABSENT
 
 
 _UPDATES: Final[dict[str, Callable[[Object, Object], list[ChannelEvent]]]] = {
@@ -146,6 +165,6 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], list[ChannelEvent]]]] = {
     "business_connection": _normalise_connection,
     "callback_query": _normalise_callback,
     "message_reaction": _normalise_reaction,
-    "my_chat_member": _normalise_membership,
-    "chat_member": _normalise_membership,
+    "my_chat_member": _normalise_own_membership,
+    "chat_member": _normalise_other_membership,
 }

@@ -8,6 +8,7 @@ from backend.services.chat.domain.channels.events import (
     build_media,
     build_text,
     build_unsupported,
+    get_media_type,
 )
 from backend.services.chat.domain.channels.fields import (
     Json,
@@ -80,12 +81,13 @@ def is_mentioned(message: Object, account: Object) -> bool:
 def _build_text(message: Object) -> dict[str, Json]:
     text = get_text(message, "text")
     for entity in get_objects(message, "entities"):
-        if get_text(entity, "type") == "bot_command" and entity.get("offset") == 0:
-            command, _, arguments = text.partition(" ")
+        is_first = entity.get("offset") == 0
+        if get_text(entity, "type") == "bot_command" and is_first and text.strip():
+            command, *arguments = text.split(maxsplit=1)
             return {
                 "type": "command",
                 "command": command.partition("@")[0],
-                "text": arguments.strip(),
+                "text": "".join(arguments).strip(),
             }
     return build_text(text)
 
@@ -134,7 +136,21 @@ def _build_other(message: Object) -> dict[str, Json] | None:
     data = get_object(message, "web_app_data")
     if data:
         return build_choice(get_text(data, "data"), get_text(data, "button_text"))
-    return next((build_unsupported(name) for name in _UNSUPPORTED if name in message), None)
+    caption = get_text(message, "caption")
+    unsupported = next((name for name in _UNSUPPORTED if name in message), "")
+    if unsupported:
+        return {**build_unsupported(unsupported), **drop_empty(text=caption)}
+    return _build_unknown_file(message) or (build_text(caption) if caption else None)
+
+
+def _build_unknown_file(message: Object) -> dict[str, Json] | None:
+    """Return the file of a kind of media that the Bot API did not have yet."""
+    for name in message:
+        file = get_object(message, name)
+        if get_id(file, "file_id"):
+            media_type = get_media_type([get_text(file, "mime_type")])
+            return build_media(media_type, [_build_attachment(file)], get_text(message, "caption"))
+    return None
 
 
 def _build_contact(contact: Object) -> dict[str, Json]:

@@ -21,6 +21,7 @@ from backend.services.chat.domain.channels.fields import (
     is_true,
 )
 from backend.services.chat.domain.channels.telegram_content import build_content, is_mentioned
+from backend.services.chat.model import TELEGRAM_DIRECT_TOPIC
 
 _GROUP_TYPES: Final = ("group", "supergroup")
 
@@ -52,7 +53,7 @@ def normalise_edit(message: Object, account: Object) -> list[ChannelEvent]:
             "edit",
             {"group": is_group_chat(message), "mentioned": is_mentioned(message, account)},
             target=get_id(message, "message_id"),
-            sender=_build_sender(message),
+            sender=None if _is_of_owner(message) else _build_sender(message),
             conversation_key=get_key(message),
             content=content,
             at=from_unix(get_number(message, "edit_date")),
@@ -63,9 +64,7 @@ def normalise_edit(message: Object, account: Object) -> list[ChannelEvent]:
 def normalise_business_message(message: Object, account: Object) -> list[ChannelEvent]:
     """Normalise a message in a chat of a business account; its owner's are a colleague's."""
     content = build_content(message)
-    sender = get_id(get_object(message, "from"), "id")
-    chat = get_id(get_object(message, "chat"), "id")
-    if content is None or sender == chat:
+    if content is None or not _is_of_owner(message):
         return normalise_message(message, account)
     if get_object(message, "sender_business_bot"):
         return [ignore("bot_message")]
@@ -103,6 +102,13 @@ def _build_message(message: Object, account: Object, content: dict[str, Json]) -
     )
 
 
+def _is_of_owner(message: Object) -> bool:
+    """Return whether the owner of a business account has written in one of its private chats."""
+    sender = get_id(get_object(message, "from"), "id")
+    is_business = bool(get_id(message, "business_connection_id"))
+    return is_business and sender != get_id(get_object(message, "chat"), "id")
+
+
 def _is_of_bot(message: Object) -> bool:
     # Anonymous administrators and linked channels write through a bot, but for a chat.
     return is_true(get_object(message, "from"), "is_bot") and not get_object(message, "sender_chat")
@@ -125,9 +131,8 @@ def _normalise_members(message: Object) -> list[ChannelEvent]:
 
 
 def _build_sender(message: Object) -> dict[str, Json]:
-    chat = get_object(message, "sender_chat")
-    user = get_object(message, "from")
-    return build_person(chat if chat and is_true(user, "is_bot") else user or chat)
+    # A message for a chat also has a user, which is not its sender.
+    return build_person(get_object(message, "sender_chat") or get_object(message, "from"))
 
 
 def build_person(person: Object) -> dict[str, Json]:
@@ -157,6 +162,9 @@ def get_key(message: Object) -> str:
 
 
 def _get_topic(message: Object) -> str:
+    direct = get_id(get_object(message, "direct_messages_topic"), "topic_id")
+    if direct:
+        return f"{TELEGRAM_DIRECT_TOPIC}{direct}"
     return get_id(message, "message_thread_id") if is_true(message, "is_topic_message") else ""
 
 
@@ -167,4 +175,6 @@ def _get_reply(message: Object) -> str:
 
 
 def is_group_chat(message: Object) -> bool:
-    return get_text(get_object(message, "chat"), "type") in _GROUP_TYPES
+    chat = get_object(message, "chat")
+    # In the direct messages of a channel, each user has a topic that only the channel reads.
+    return get_text(chat, "type") in _GROUP_TYPES and not is_true(chat, "is_direct_messages")

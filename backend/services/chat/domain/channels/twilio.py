@@ -1,5 +1,6 @@
 """Webhooks of Twilio: messages (SMS, MMS, WhatsApp, RCS), their states, and calls."""
 
+import json
 from typing import Final
 
 from backend.services.chat.domain.channels.events import (
@@ -12,10 +13,13 @@ from backend.services.chat.domain.channels.events import (
     build_text,
     get_media_type,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
+    InvalidPayload,
     Json,
     Object,
+    clean,
     drop_empty,
     get_id,
     get_number,
@@ -37,6 +41,7 @@ _STATUSES: Final = {
     "canceled": "failed",
 }
 _MAX_MEDIA: Final = 10
+_NO_ERROR: Final = "0"
 
 
 def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
@@ -46,14 +51,18 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
         return [ignore("other_account")]
     if get_id(payload, "CallSid"):
         return [_normalise_call(payload)]
+    return mark_occurrence([_normalise_messaging(payload)], get_id(payload, *_MESSAGE_ID))
+
+
+def _normalise_messaging(payload: Object) -> ChannelEvent:
     if not get_id(payload, *_MESSAGE_ID):
-        return [ignore(f"event:{get_text(payload, 'EventType') or 'unknown'}")]
+        return ignore(f"event:{get_text(payload, 'EventType') or 'unknown'}")
     status = get_text(payload, "MessageStatus", "SmsStatus").lower()
     if status and status not in _INBOUND_STATES:
-        return [_normalise_status(payload, status)]
+        return _normalise_status(payload, status)
     if get_text(payload, "OptOutType"):
-        return [_normalise_opt_out(payload)]
-    return [_normalise_message(payload)]
+        return _normalise_opt_out(payload)
+    return _normalise_message(payload)
 
 
 def _split_address(address: str) -> tuple[str, str]:
@@ -62,8 +71,8 @@ def _split_address(address: str) -> tuple[str, str]:
     return (transport, number) if separator else ("sms", address)
 
 
-def _build_sender(payload: Object) -> dict[str, Json]:
-    _, number = _split_address(get_text(payload, "From"))
+def _build_sender(payload: Object, side: str = "From") -> dict[str, Json]:
+    _, number = _split_address(get_text(payload, side))
     return drop_empty(id=number, name=get_text(payload, "ProfileName"))
 
 
@@ -104,14 +113,26 @@ def _build_content(payload: Object) -> dict[str, Json]:
         mimes = [str(attachment.get("mime", "")) for attachment in attachments]
         return build_media(get_media_type(mimes), attachments, text)
     for choice_id, title in (("ButtonPayload", "ButtonText"), ("ListId", "ListTitle")):
-        chosen = get_text(payload, choice_id)
+        chosen = get_text(payload, choice_id, title)
         if chosen:
             return build_choice(chosen, get_text(payload, title) or text)
+    values = _parse_answers(get_text(payload, "FlowData", "InteractiveData"))
+    if values:
+        return {"type": "form", **drop_empty(text=text), "values": values}
     latitude = get_number(payload, "Latitude")
     longitude = get_number(payload, "Longitude")
     if latitude is not None and longitude is not None:
         return build_location(latitude, longitude, get_text(payload, "Label", "Address"))
     return build_text(text)
+
+
+def _parse_answers(text: str) -> dict[str, Json]:
+    """Parse the answers of a WhatsApp flow, which are JSON in a text."""
+    try:
+        values = clean(json.loads(text)) if text else {}
+    except (ValueError, RecursionError, InvalidPayload):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _build_attachments(payload: Object) -> list[dict[str, Json]]:
@@ -131,12 +152,13 @@ def _build_attachments(payload: Object) -> list[dict[str, Json]]:
 def _normalise_status(payload: Object, status: str) -> ChannelEvent:
     if status not in _STATUSES:
         return ignore(f"status:{status}")
+    code = get_id(payload, "ErrorCode")
     return build_event(
         "status",
         target=get_id(payload, *_MESSAGE_ID),
         status=_STATUSES[status],
         error=drop_empty(
-            code=get_id(payload, "ErrorCode"),
+            code="" if code == _NO_ERROR else code,
             title=get_text(payload, "ErrorMessage", "ChannelStatusMessage"),
         ),
     )
@@ -156,19 +178,25 @@ def _normalise_call(payload: Object) -> ChannelEvent:
     """Normalise a state of a call, or what the caller said or typed."""
     digits = get_text(payload, "Digits")
     speech = get_text(payload, "SpeechResult")
-    sender = _build_sender(payload)
+    # In a call that we have started, our number is the sender of the requests.
+    is_outbound = get_text(payload, "Direction").startswith("outbound")
+    caller, receiver = ("To", "From") if is_outbound else ("From", "To")
+    context: dict[str, Json] = {"receiver": get_text(payload, receiver)}
+    sender = _build_sender(payload, caller)
     if digits or speech:
         return build_message(
             build_choice(digits, digits) if digits else build_text(speech),
-            {"call_sid": get_id(payload, "CallSid"), "receiver": get_text(payload, "To")},
+            {"call_sid": get_id(payload, "CallSid"), **context},
             sender=sender,
             # A call is a conversation of its own: its answers are not sent as messages.
             conversation_key=f"call:{get_id(payload, 'CallSid')}",
             via="voice",
         )
+    if not get_text(payload, "CallStatus"):  # of a recording or a transcription of the call
+        return ignore("event:recording" if get_id(payload, "RecordingSid") else "event:call")
     return build_event(
         "call",
-        {"receiver": get_text(payload, "To")},
+        context,
         external_id=get_id(payload, "CallSid"),
         event=get_text(payload, "CallStatus"),
         sender=sender,

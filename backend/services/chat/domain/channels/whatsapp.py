@@ -11,6 +11,7 @@ from backend.services.chat.domain.channels.events import (
     build_error,
     build_event,
     ignore,
+    mark_occurrence,
 )
 from backend.services.chat.domain.channels.fields import (
     Object,
@@ -43,7 +44,8 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
     events: list[ChannelEvent] = []
     for entry in get_objects(payload, "entry"):
         for change in get_objects(entry, "changes"):
-            events += _normalise_change(change, account)
+            found = _normalise_change(change, account)
+            events += mark_occurrence(found, get_id(entry, "time"))
     return events or [ignore("empty")]
 
 
@@ -72,8 +74,11 @@ def _normalise_messages(value: Object) -> Iterator[ChannelEvent]:
 
 
 def _normalise_status(status: Object) -> ChannelEvent:
-    if get_text(status, "type") == "call":
+    kind = get_text(status, "type")
+    if kind == "call":
         return _normalise_call_status(status)
+    if kind == "payment":  # says nothing of the message that asked for the payment
+        return ignore("status:payment")
     name = get_text(status, "status")
     if name not in _STATUSES:
         return ignore(f"status:{name}")
@@ -129,6 +134,7 @@ def _normalise_user_ids(value: Object) -> Iterator[ChannelEvent]:
         user = get_object(update, "user_id")
         yield build_event(
             "identity",
+            {"occurrence": get_id(update, "timestamp")},
             old_id=get_id(user, "previous"),
             new_id=get_id(user, "current"),
             wa_id=get_id(update, "wa_id"),
@@ -136,10 +142,13 @@ def _normalise_user_ids(value: Object) -> Iterator[ChannelEvent]:
 
 
 def _normalise_preferences(value: Object) -> Iterator[ChannelEvent]:
+    contacts = get_objects(value, "contacts")
+    contact = contacts[0] if len(contacts) == 1 else {}
     for preference in get_objects(value, "user_preferences"):
-        user = get_id(preference, "user_id", "wa_id")
+        user = get_id(preference, "user_id", "wa_id") or get_id(contact, "user_id", "wa_id")
         yield build_event(
             "preference",
+            {"occurrence": get_id(preference, "timestamp")},
             sender={"id": user} if user else None,
             category=get_text(preference, "category"),
             value=get_text(preference, "value"),
@@ -148,8 +157,16 @@ def _normalise_preferences(value: Object) -> Iterator[ChannelEvent]:
 
 def _normalise_groups(value: Object) -> Iterator[ChannelEvent]:
     for group in get_objects(value, "groups"):
+        identifier = get_id(group, "group_id")
+        if not identifier:  # a group that could not be created
+            yield ignore(f"group:{get_text(group, 'type')}")
+            continue
+        names = ("timestamp", "type", "request_id", "join_request_id")
+        occurrence = ":".join(get_id(group, name) for name in names)
         yield build_event(
-            "participants", dict(group), conversation_key=f"group:{get_id(group, 'group_id')}"
+            "participants",
+            {**group, "occurrence": occurrence},
+            conversation_key=f"group:{identifier}",
         )
 
 
@@ -167,8 +184,10 @@ def _normalise_template(value: Object) -> Iterator[ChannelEvent]:
 
 
 def _normalise_account(value: Object) -> Iterator[ChannelEvent]:
-    state = get_text(value, "event", "current_limit", "decision", "alert_type").lower()
-    yield build_event("account", state=state or "updated")
+    alert = get_object(value, "alert_info")
+    state = get_text(value, "event", "current_limit", "decision") or get_text(alert, "alert_type")
+    ban = get_text(get_object(value, "ban_info"), "waba_ban_state")
+    yield build_event("account", {"ban_state": ban.lower()}, state=state.lower() or "updated")
 
 
 _FIELDS: Final[dict[str, Callable[[Object], Iterator[ChannelEvent]]]] = {

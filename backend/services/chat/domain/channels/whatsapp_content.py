@@ -41,8 +41,9 @@ def build_content(message: Object) -> dict[str, Json]:
     """Return the content of *message*; what is unknown becomes `unsupported` with its reason."""
     kind = get_text(message, "type")
     errors = get_objects(message, "errors")
-    if errors:
-        return build_unsupported(kind, build_error(errors[0]))
+    if errors or kind == "unsupported":
+        what = get_text(get_object(message, "unsupported"), "type") or kind
+        return build_unsupported(what, build_error(errors[0]) if errors else None)
     if kind in _MEDIA:
         return _build_media(kind, get_object(message, kind))
     build = _BUILDERS.get(kind)
@@ -81,18 +82,20 @@ def _build_location(message: Object) -> dict[str, Json]:
 
 
 def _build_contacts(message: Object) -> dict[str, Json]:
-    contacts: list[Json] = []
-    for contact in get_objects(message, "contacts"):
-        name = get_object(contact, "name")
-        phones: list[Json] = [
-            phone
-            for entry in get_objects(contact, "phones")
-            if (phone := get_id(entry, "phone", "wa_id"))
-        ]
-        contacts.append(
-            drop_empty(name=get_text(name, "formatted_name", "first_name"), phones=phones)
+    contacts: list[Json] = [
+        drop_empty(
+            name=get_text(get_object(contact, "name"), "formatted_name", "first_name"),
+            phones=_list_ids(contact, "phones", "phone", "wa_id"),
+            emails=_list_ids(contact, "emails", "email"),
+            company=get_text(get_object(contact, "org"), "company"),
         )
+        for contact in get_objects(message, "contacts")
+    ]
     return {"type": "contacts", "contacts": contacts}
+
+
+def _list_ids(contact: Object, name: str, *keys: str) -> list[Json]:
+    return [found for entry in get_objects(contact, name) if (found := get_id(entry, *keys))]
 
 
 def _build_button(message: Object) -> dict[str, Json]:

@@ -1,5 +1,6 @@
 """Messages of the WhatsApp Cloud API, and their reactions, edits and revocations."""
 
+import re
 from typing import Final, Literal
 
 from backend.services.chat.domain.channels.events import (
@@ -23,6 +24,8 @@ from backend.services.chat.domain.channels.fields import (
 from backend.services.chat.domain.channels.whatsapp_content import build_content
 
 _NUMBER_CHANGES: Final = ("user_changed_number", "customer_changed_number")
+# The old id is in a member only where Meta has it; the text for people always names it.
+_CHANGED_USER_ID = re.compile(r" changed from ([A-Z]{2}\.\w{1,128}) to ")
 
 
 def normalise_message(message: Object, value: Object) -> ChannelEvent:
@@ -37,30 +40,34 @@ def normalise_message(message: Object, value: Object) -> ChannelEvent:
     if kind == "request_welcome":
         return ignore("request_welcome")
     if kind in {"edit", "revoke"}:
-        return _normalise_change_of_message(kind, message, sender, at)
+        key = _get_conversation_key(message, sender)
+        return _normalise_change_of_message(kind, message, sender, key, at)
     if _get_call_permission(message):
         return _normalise_call_permission(message, sender)
     return _build_message(message, value, sender, at)
 
 
 def normalise_echo(echo: Object, value: Object) -> ChannelEvent:
-    """Normalise what a colleague wrote, edited or revoked in the WhatsApp Business app."""
-    user = get_id(echo, "to_user_id", "to")
-    recipient: dict[str, Json] = {"id": user} if user else {}
+    """Normalise what a colleague wrote, changed or reacted to in the WhatsApp Business app."""
+    recipient = _build_user(get_id(echo, "to"), get_id(echo, "to_user_id"), value)
     at = from_unix(get_number(echo, "timestamp"))
     kind = get_text(echo, "type")
+    if kind == "reaction":
+        return _normalise_reaction(echo, {}, at)
     if kind in {"edit", "revoke"}:
-        return _normalise_change_of_message(kind, echo, recipient, at)
+        key = _get_conversation_key(echo, recipient)
+        return _normalise_change_of_message(kind, echo, {}, key, at)
     return _build_message(echo, value, recipient, at, "outbound")
 
 
 def _build_message(
     message: Object,
     value: Object,
-    sender: dict[str, Json],
+    user: dict[str, Json],
     at: str | None,
     direction: Literal["inbound", "outbound"] = "inbound",
 ) -> ChannelEvent:
+    """Return the event of a message of *user*, or of a colleague to *user*."""
     context = get_object(message, "context")
     group = get_id(message, "group_id")
     return build_message(
@@ -69,16 +76,17 @@ def _build_message(
             **get_context(value),
             "group": bool(group),
             "mentioned": _is_mentioned(message, context, value),
+            "recipient": user if direction == "outbound" else None,
         },
         direction=direction,
         external_id=get_id(message, "id"),
-        sender=sender if direction == "inbound" else None,
-        conversation_key=_get_conversation_key(message, sender),
+        sender=user if direction == "inbound" else None,
+        conversation_key=_get_conversation_key(message, user),
         at=at,
         source="native_app" if direction == "outbound" else None,
         reply_to=get_id(context, "id"),
         flags=[name for name in ("forwarded", "frequently_forwarded") if is_true(context, name)],
-        referral=_build_referral(get_object(message, "referral")),
+        referral=_build_referral(message),
         group=True if group else None,
     )
 
@@ -95,10 +103,13 @@ def get_context(value: Object) -> dict[str, Json]:
 
 
 def _build_sender(message: Object, value: Object) -> dict[str, Json]:
-    """Return the sender: the BSUID is its id if there is one, else the phone number."""
-    number = get_id(message, "from")
-    contact = _find_contact(get_objects(value, "contacts"), number, get_id(message, "from_user_id"))
-    bsuid = get_id(message, "from_user_id") or get_id(contact, "user_id")
+    return _build_user(get_id(message, "from"), get_id(message, "from_user_id"), value)
+
+
+def _build_user(number: str, user_id: str, value: Object) -> dict[str, Json]:
+    """Return a user: the BSUID is the id if there is one, else the phone number."""
+    contact = _find_contact(get_objects(value, "contacts"), number, user_id)
+    bsuid = user_id or get_id(contact, "user_id")
     wa_id = number or get_id(contact, "wa_id")
     profile = get_object(contact, "profile")
     if not (bsuid or wa_id):
@@ -131,18 +142,34 @@ def _get_conversation_key(message: Object, sender: Object) -> str:
     return f"user:{user}" if user else ""
 
 
-def _build_referral(referral: Object) -> dict[str, Json]:
+def _build_referral(message: Object) -> dict[str, Json]:
+    """Return the ad or post, or the product of the catalog, that led to *message*."""
+    product = get_id(get_object(message, "context", "referred_product"), "product_retailer_id")
+    if product:
+        return {"source": "product", "id": product}
+    referral = get_object(message, "referral")
     return drop_empty(source=get_text(referral, "source_type"), id=get_id(referral, "source_id"))
 
 
 def _normalise_system(message: Object, at: str | None) -> ChannelEvent:
     system = get_object(message, "system")
     kind = get_text(system, "type")
+    if kind == "user_changed_user_id":
+        return _normalise_new_user_id(message, system, at)
     new_id = get_id(system, "wa_id", "new_wa_id", "user_id")
     if new_id and (kind in _NUMBER_CHANGES or get_id(system, "new_wa_id")):
         old_id = get_id(message, "from") or get_id(system, "customer")
         return build_event("identity", old_id=old_id, new_id=new_id, at=at)
     return ignore(f"system:{kind}")
+
+
+def _normalise_new_user_id(message: Object, system: Object, at: str | None) -> ChannelEvent:
+    text = _CHANGED_USER_ID.search(get_text(system, "body"))
+    old_id = get_id(system, "previous_user_id") or (text[1] if text else get_id(message, "from"))
+    new_id = get_id(system, "user_id")
+    if not old_id or not new_id:
+        return ignore("system:user_changed_user_id")
+    return build_event("identity", old_id=old_id, new_id=new_id, at=at)
 
 
 def _normalise_reaction(message: Object, sender: dict[str, Json], at: str | None) -> ChannelEvent:
@@ -159,11 +186,10 @@ def _normalise_reaction(message: Object, sender: dict[str, Json], at: str | None
 
 
 def _normalise_change_of_message(
-    kind: str, message: Object, sender: dict[str, Json], at: str | None
+    kind: str, message: Object, sender: dict[str, Json], key: str, at: str | None
 ) -> ChannelEvent:
     change = get_object(message, kind)
     target = get_id(change, "original_message_id", "message_id")
-    key = _get_conversation_key(message, sender)
     if kind == "revoke":
         return build_event("delete", target=target, sender=sender, conversation_key=key, at=at)
     edited = get_object(change, "message")

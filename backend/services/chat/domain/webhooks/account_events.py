@@ -17,8 +17,11 @@ from backend.services.chat.store.accounts import (
 from backend.services.chat.store.conversations import join
 
 _HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
-_REVOKED: Final = frozenset({"tokens_revoked", "app_uninstalled", "uninstalled", "disabled_update"})
-_RESTORED: Final = frozenset({"installed", "reinstate", "unblock"})
+# Teams reports `uninstalled` for one conversation, in which the bot is no longer.
+_REVOKED: Final = frozenset({"tokens_revoked", "app_uninstalled", "disabled_update"})
+_RESTORED: Final = frozenset({"reinstate", "unblock"})
+# Whether `disabled_update` of WhatsApp disables the account, is in its details.
+_STILL_ENABLED: Final = frozenset({"reinstate", "schedule_for_disable"})
 
 
 def apply_identity(scope: EventScope, event: ChannelEvent) -> None:
@@ -38,7 +41,9 @@ def apply_identity(scope: EventScope, event: ChannelEvent) -> None:
         merge_contacts(session, contact, other, scope.now)
         return
     identity = external_messages.find_identity(session, account.id, old_id)
-    scheme = identity.scheme if identity else ("bsuid" if event.get_text("wa_id") else "wa_id")
+    # Only business-scoped ids have a point.
+    is_bsuid = "." in new_id or bool(event.get_text("wa_id"))
+    scheme = identity.scheme if identity else ("bsuid" if is_bsuid else "wa_id")
     pairs = [(scheme, new_id), (scheme, old_id)]
     if event.get_text("wa_id"):
         pairs.append(("wa_id", event.get_text("wa_id")))
@@ -57,7 +62,9 @@ def apply_preference(scope: EventScope, event: ChannelEvent) -> None:
 
 
 def apply_participants(scope: EventScope, event: ChannelEvent) -> None:
-    """Note that a contact joined or left a known conversation."""
+    """Note that a contact joined or left a known conversation. Our bot is no contact."""
+    if event.context.get("own") is True:
+        return
     conversation = external_messages.find_conversation_by_key(
         scope.session, scope.account.id, event.get_text("conversation_key")
     )
@@ -104,6 +111,8 @@ def apply_account(scope: EventScope, event: ChannelEvent) -> None:
     account, state = get_account(scope.session, scope.account.id), event.get_text("state")
     if account is None:
         return
+    ban_state = get_id(event.context, "ban_state")
+    state = ban_state if ban_state in _STILL_ENABLED else state
     if state in _REVOKED:
         account.state = "revoked"
         account.error = {"code": state, "title": "The provider has revoked the access."}

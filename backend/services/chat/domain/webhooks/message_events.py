@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import (
-    Json,
     get_id,
     get_object,
     get_objects,
@@ -40,7 +39,14 @@ _CONVERSATION_DETAILS: Final = (
     "thread",
     "receiver",
 )
-_MESSAGE_DETAILS: Final = ("album", "callback_query_id", "response_url", "call_sid", "mentioned")
+_MESSAGE_DETAILS: Final = (
+    "album",
+    "callback_query_id",
+    "response_url",
+    "call_sid",
+    "mentioned",
+    "story",
+)
 
 
 def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
@@ -284,7 +290,6 @@ def _find_echo_conversation(scope: EventScope, event: ChannelEvent) -> Conversat
     if kind == "user":
         contact = scope.find_known_contact(identifier)
         if contact is None:
-            scheme = "wa_id" if scope.account.channel == "whatsapp" else "id"
-            sender: dict[str, Json] = {"id": identifier, "ids": {scheme: identifier}}
-            contact = scope.resolve_contact(ChannelEvent("message", {"sender": sender}))
+            recipient = dict(get_object(event.context, "recipient")) or {"id": identifier}
+            contact = scope.resolve_contact(ChannelEvent("message", {"sender": recipient}))
     return _open_conversation(scope, event, contact)[0]

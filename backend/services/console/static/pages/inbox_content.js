@@ -26,19 +26,19 @@ function body(message, content) {
     case "form":
       return [html.strong({ dir: "auto" }, content.title), plain(text), facts(content.values ?? Object.fromEntries((content.fields ?? []).map(({ title }) => [title, ""])))];
     case "location":
-      return html.p(icon("map"), " ", [content.name, content.address, `${content.latitude}, ${content.longitude}`].filter(Boolean).join(" · "));
+      return [html.p(icon("map"), " ", [content.name, content.address, `${content.latitude}, ${content.longitude}`].filter(Boolean).join(" · ")), plain(text)];
     case "contacts":
-      return html.ul((content.contacts ?? []).map((contact) => html.li({ dir: "auto" }, [contact.name, ...(contact.phones ?? [])].filter(Boolean).join(" · "))));
+      return html.ul((content.contacts ?? []).map((contact) => html.li({ dir: "auto" }, [contact.name, contact.company, ...(contact.phones ?? []), ...(contact.emails ?? [])].filter(Boolean).join(" · "))));
     case "template":
       return [html.p({ class: "faint" }, t("templateNamed", content.name)), plain(text), facts(content.parameters ?? {})];
     case "link":
-      return link(content.url, content.title);
+      return [plain(text), link(content.url, content.title)];
     case "command":
       return plain([content.command, content.text].filter(Boolean).join(" "));
     case "order":
       return [html.ul((content.items ?? []).map((item) => html.li(`${item.quantity ?? 1} × ${item.id ?? ""}`))), plain(text)];
     case "unsupported":
-      return html.p({ class: "faint" }, t("unsupportedContent", content.what ?? content.error ?? ""));
+      return [html.p({ class: "faint" }, t("unsupportedContent", content.what ?? content.error ?? "")), plain(text)];
     default:
       // Contacts write plain text; the agent and colleagues write CommonMark.
       return text && (message.direction === "outbound" ? html.div({ class: "prose", dir: "auto" }, renderMarkdown(text)) : plain(text));
@@ -49,7 +49,7 @@ const plain = (text) => text && html.p({ class: "inbox-text", dir: "auto" }, tex
 
 const options = (items) => items?.length > 0 && html.ul({ class: "tags" }, items.map(({ title, id }) => html.li({ class: "tag", dir: "auto" }, title ?? id)));
 
-const facts = (values) => Object.keys(values).length > 0 && html.dl({ class: "facts" }, Object.entries(values).map(([name, value]) => html.div(html.dt({ dir: "auto" }, name), html.dd({ dir: "auto" }, String(value)))));
+const facts = (values) => Object.keys(values).length > 0 && html.dl({ class: "facts" }, Object.entries(values).map(([name, value]) => html.div(html.dt({ dir: "auto" }, name), html.dd({ dir: "auto" }, typeof value === "object" ? JSON.stringify(value) : String(value)))));
 
 function link(url, title) {
   const isWeb = /^https?:\/\//i.test(url ?? "");

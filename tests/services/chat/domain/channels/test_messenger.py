@@ -1,5 +1,7 @@
 """Messenger and Instagram: what the documentation describes beyond the recorded payloads."""
 
+from typing import Any
+
 import pytest
 
 from tests.services.chat.domain.channels.normalising import messenger, normalise, normalise_one
@@ -119,3 +121,119 @@ def test_webhook_of_another_page_is_ignored() -> None:
     payload = messenger(message={"mid": "m1", "text": "Hello"})
 
     assert normalise_one("messenger", payload, {"page_id": "OTHER"})["reason"] == "other_account"
+
+
+def test_sticker_that_is_also_sent_as_an_image_is_one_sticker() -> None:
+    image = {"type": "image", "payload": {"url": "https://x/1"}}
+    sticker = {"type": "sticker", "payload": {"url": "https://x/1", "sticker_id": 5}}
+
+    event = normalise_one(
+        "messenger", messenger(message={"mid": "m", "attachments": [image, sticker]})
+    )
+
+    assert event["content"] == {
+        "type": "sticker",
+        "attachments": [{"url": "https://x/1"}],
+        "sticker_id": "5",
+    }
+
+
+def test_image_beside_a_link_preview_is_kept() -> None:
+    preview = {"type": "fallback", "title": "X", "url": "https://example.org"}
+    image = {"type": "image", "payload": {"url": "https://x/1"}}
+
+    event = normalise_one(
+        "messenger", messenger(message={"mid": "m", "attachments": [preview, image]})
+    )
+
+    assert event["content"] == {"type": "image", "attachments": [{"url": "https://x/1"}]}
+
+
+def test_shared_post_with_text_has_both() -> None:
+    post = {"type": "ig_post", "payload": {"title": "Shoes", "url": "https://x/1"}}
+
+    event = normalise_one(
+        "messenger", messenger(message={"mid": "m", "text": "In blue?", "attachments": [post]})
+    )
+
+    assert event["content"] == {
+        "type": "link",
+        "text": "In blue?",
+        "title": "Shoes",
+        "url": "https://x/1",
+    }
+
+
+def test_share_without_a_url_is_unsupported() -> None:
+    message = {"mid": "m", "attachments": [{"type": "fallback"}]}
+
+    assert normalise_one("messenger", messenger(message=message))["content"] == {
+        "type": "unsupported",
+        "what": "fallback",
+    }
+
+
+def test_reply_to_a_story_keeps_its_id() -> None:
+    story = {"id": "ST1", "url": "https://x/1"}
+
+    (event,) = normalise(
+        "messenger", messenger(message={"mid": "m", "text": "Wow", "reply_to": {"story": story}})
+    )
+
+    assert event.context["story"] == "ST1"
+
+
+@pytest.mark.parametrize(
+    ("status", "value"), [("STOP_NOTIFICATIONS", "stop"), ("RESUME_NOTIFICATIONS", "resume")]
+)
+def test_choice_about_marketing_messages_is_a_preference(status: str, value: str) -> None:
+    optin = {"type": "notification_messages", "notification_messages_status": status}
+
+    assert normalise_one("messenger", messenger(optin=optin)) == {
+        "kind": "preference",
+        "sender": {"id": "PSID"},
+        "category": "marketing_messages",
+        "value": value,
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "key"),
+    [
+        ({"message": {"mid": "m1", "is_echo": True, "is_deleted": True}}, "user:PSID"),
+        ({"message_edit": {"mid": "m1", "text": "new"}}, "user:PSID"),
+        ({"reaction": {"mid": "m1", "action": "react", "emoji": "❤"}}, None),
+    ],
+    ids=["delete", "edit", "reaction"],
+)
+def test_change_by_the_page_is_in_the_conversation_of_the_user(
+    item: dict[str, Any], key: str | None
+) -> None:
+    payload = messenger(sender={"id": "PAGE"}, recipient={"id": "PSID"}, **item)
+
+    event = normalise_one("messenger", payload)
+
+    assert event["target"] == "m1"
+    assert event.get("conversation_key") == key
+    assert "sender" not in event
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [
+        ("messaging_postbacks", {"postback": {"mid": "m1", "payload": "GO"}}, "message"),
+        ("messaging_seen", {"read": {"mid": "m0"}}, "status"),
+        ("messaging_referral", {"referral": {"ref": "r"}}, "optin"),
+        ("messaging_handover", {"pass_thread_control": {"new_owner_app_id": "1"}}, "handover"),
+    ],
+)
+def test_each_messaging_field_of_instagram_can_be_a_change(
+    field: str, value: dict[str, Any], kind: str
+) -> None:
+    value = {"sender": {"id": "IGSID"}, "recipient": {"id": "IG"}, **value}
+    payload = {
+        "object": "instagram",
+        "entry": [{"id": "IG", "changes": [{"field": field, "value": value}]}],
+    }
+
+    assert normalise_one("messenger", payload)["kind"] == kind

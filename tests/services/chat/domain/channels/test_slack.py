@@ -166,3 +166,90 @@ def test_event_of_another_team_is_ignored() -> None:
     event = normalise_one("slack", slack_message(text="hi"), {"team_id": "T2"})
 
     assert event["reason"] == "other_account"
+
+
+def test_forwarded_message_has_its_text() -> None:
+    shared = {"is_share": True, "author_id": "U9", "text": "the original", "fallback": "x"}
+
+    event = normalise_one("slack", slack_message(text="", attachments=[shared]))
+
+    assert event["content"] == {"type": "text", "text": "the original"}
+
+
+def test_message_without_text_has_that_of_its_blocks() -> None:
+    section = {
+        "type": "rich_text_section",
+        "elements": [
+            {"type": "user", "user_id": "U9"},
+            {"type": "text", "text": " look at "},
+            {"type": "link", "url": "https://example.org"},
+        ],
+    }
+    items = [{"type": "rich_text_section", "elements": [{"type": "text", "text": "a"}]}]
+    blocks = [
+        {"type": "rich_text", "elements": [section, {"type": "rich_text_list", "elements": items}]},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "b"}},
+        {"type": "divider"},
+    ]
+
+    event = normalise_one("slack", slack_message(text="", blocks=blocks))
+
+    assert event["content"]["text"] == "<@U9> look at https://example.org\na\nb"
+
+
+def test_edit_without_ts_is_of_the_message_before_it() -> None:
+    payload = slack_message(
+        subtype="message_changed",
+        message={"user": "U1", "text": "new"},
+        previous_message={"user": "U1", "text": "old", "ts": "1.2"},
+    )
+
+    event = normalise_one("slack", payload)
+
+    assert (event["target"], event["conversation_key"]) == ("1.2", "channel:C1:1.2")
+
+
+def test_button_in_a_direct_message_is_an_answer_in_its_conversation() -> None:
+    payload = {
+        "type": "block_actions",
+        "user": {"id": "U1"},
+        "trigger_id": "t",
+        "container": {"type": "message", "channel_id": "D1", "message_ts": "1.1"},
+        "actions": [{"type": "button", "action_id": "pick", "value": "a"}],
+    }
+
+    assert normalise_one("slack", payload)["conversation_key"] == "channel:D1"
+
+
+def test_text_of_a_rich_text_input_is_the_choice() -> None:
+    section = {"type": "rich_text_section", "elements": [{"type": "text", "text": "Hey"}]}
+    payload = {
+        "type": "block_actions",
+        "user": {"id": "U1"},
+        "container": {"type": "message", "channel_id": "C1", "message_ts": "1.1"},
+        "actions": [
+            {
+                "type": "rich_text_input",
+                "action_id": "pick",
+                "rich_text_value": {"type": "rich_text", "elements": [section]},
+            }
+        ],
+    }
+
+    assert normalise_one("slack", payload)["content"]["choice"]["id"] == "Hey"
+
+
+def test_revoked_tokens_of_users_are_ignored() -> None:
+    payload = slack(type="tokens_revoked", tokens={"oauth": ["U1"], "bot": []})
+
+    assert normalise_one("slack", payload)["reason"] == "unhandled:tokens_revoked"
+
+
+def test_member_that_joins_again_is_another_event() -> None:
+    join = slack(type="member_joined_channel", user="U1", channel="C1")
+    keys = [
+        build_dedup_key(normalise("slack", {**join, "event_id": event_id})[0])
+        for event_id in ("Ev1", "Ev1", "Ev2")
+    ]
+
+    assert keys[0] == keys[1] != keys[2]

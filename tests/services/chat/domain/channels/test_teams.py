@@ -147,3 +147,95 @@ def test_service_url_is_kept_for_answers() -> None:
     (event,) = normalise("teams", teams(text="hi"))
 
     assert event.context["service_url"] == "https://smba.trafficmanager.net/emea/"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<at>Helper</at>&nbsp;hello", "hello"),
+        ("<at>Helper</at> is a<b and c>d, <at>Bob</at>?", "is a<b and c>d, Bob?"),
+        ("<at>Helper</at>", ""),
+    ],
+)
+def test_only_tags_of_mentions_are_removed_from_plain_text(text: str, expected: str) -> None:
+    html = {"contentType": "text/html", "content": "<p>Helper</p>"}
+    payload = teams(text=text, entities=[MENTION], conversation=CHANNEL, attachments=[html])
+
+    assert normalise_one("teams", payload)["content"] == {"type": "text", "text": expected}
+
+
+def test_mention_without_text_is_removed_by_the_name() -> None:
+    mention = {"type": "mention", "mentioned": {"id": "28:bot", "name": "Helper"}}
+    payload = teams(text="<at>Helper</at> hello", entities=[mention], conversation=CHANNEL)
+
+    assert normalise_one("teams", payload)["content"]["text"] == "hello"
+
+
+def test_text_in_xml_is_shown_without_tags() -> None:
+    payload = teams(text="<p>a &amp; b</p><p>c</p>", textFormat="xml")
+
+    assert normalise_one("teams", payload)["content"]["text"] == "a & b\nc"
+
+
+QUOTE_HTML = (
+    '<blockquote itemscope itemtype="http://schema.skype.com/Reply" itemid="1617">'
+    '<strong itemid="28:bot">Helper</strong><p itemprop="preview">old</p></blockquote><p>new</p>'
+)
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
+        {
+            "text": '<quoted messageId="1617"/> new',
+            "entities": [{"type": "quotedReply", "quotedReply": {"messageId": "1617"}}],
+        },
+        {"attachments": [{"contentType": "text/html", "content": QUOTE_HTML}]},
+    ],
+    ids=["entity", "html"],
+)
+def test_message_with_a_quote_replies_to_it(activity: dict[str, Any]) -> None:
+    event = normalise_one("teams", teams(**activity))
+
+    assert event["reply_to"] == "1617"
+    assert event["content"] == {"type": "text", "text": "new"}
+
+
+def test_card_with_other_inputs_is_a_form() -> None:
+    value = {"action": "book", "name": "Ann"}
+
+    assert normalise_one("teams", teams(value=value))["content"] == {
+        "type": "form",
+        "values": value,
+    }
+
+
+def test_action_of_an_adaptive_card_with_inputs_is_a_form() -> None:
+    action = {"type": "Action.Execute", "verb": "book", "data": {"name": "Ann"}}
+    payload = teams(type="invoke", name="adaptiveCard/action", value={"action": action})
+
+    assert normalise_one("teams", payload)["content"] == {
+        "type": "form",
+        "form": "book",
+        "values": {"name": "Ann"},
+    }
+
+
+def test_submitted_suggestion_is_an_answer() -> None:
+    payload = teams(type="invoke", name="suggestedActions/submit", value={"choice": "a"})
+
+    assert normalise_one("teams", payload)["content"]["choice"] == {"id": "a"}
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
+        {"type": "messageUpdate", "text": "new"},
+        {"type": "messageReaction", "replyToId": "1", "reactionsAdded": [{"type": "like"}]},
+    ],
+    ids=["edit", "reaction"],
+)
+def test_own_change_is_ignored(activity: dict[str, Any]) -> None:
+    payload = teams(**{"from": {"id": "28:bot"}}, **activity)
+
+    assert normalise_one("teams", payload)["reason"] == "bot_message"

@@ -187,3 +187,95 @@ def test_message_of_a_bot_is_ignored() -> None:
     payload = telegram(text="hi", **{"from": {"id": 9, "is_bot": True}})
 
     assert normalise_one("telegram", payload)["reason"] == "bot_message"
+
+
+def test_caption_of_a_message_without_media_is_its_text() -> None:
+    content = normalise_one("telegram", telegram(caption="test"))["content"]
+
+    assert content == {"type": "text", "text": "test"}
+
+
+def test_caption_of_unsupported_content_is_kept() -> None:
+    content = normalise_one("telegram", telegram(paid_media={}, caption="test"))["content"]
+
+    assert content == {"type": "unsupported", "what": "paid_media", "text": "test"}
+
+
+def test_file_of_a_new_kind_of_media_is_kept() -> None:
+    payload = telegram(hologram={"file_id": "f", "mime_type": "video/mp4"}, caption="test")
+
+    assert normalise_one("telegram", payload)["content"] == {
+        "type": "video",
+        "text": "test",
+        "attachments": [{"media_id": "f", "mime": "video/mp4"}],
+    }
+
+
+def test_command_ends_at_a_line_break() -> None:
+    payload = telegram(
+        text="/ask\nHow are you?", entities=[{"type": "bot_command", "offset": 0, "length": 4}]
+    )
+
+    content = normalise_one("telegram", payload)["content"]
+
+    assert (content["command"], content["text"]) == ("/ask", "How are you?")
+
+
+def test_post_that_a_channel_forwards_to_its_group_is_of_the_channel() -> None:
+    payload = telegram(
+        chat=GROUP,
+        text="news",
+        sender_chat={"id": -200, "type": "channel", "title": "News"},
+        is_automatic_forward=True,
+        **{"from": {"id": 777000, "is_bot": False, "first_name": "Telegram"}},
+    )
+
+    assert normalise_one("telegram", payload)["sender"] == {"id": "-200", "name": "News"}
+
+
+def test_direct_messages_of_a_channel_are_one_conversation_for_each_user() -> None:
+    chat = {"id": -300, "type": "supergroup", "is_direct_messages": True}
+    payload = telegram(chat=chat, text="hi", direct_messages_topic={"topic_id": 23})
+
+    (event,) = normalise("telegram", payload)
+
+    assert event.fields["conversation_key"] == "chat:-300:direct-23"
+    assert event.context["group"] is False
+
+
+def test_edit_by_the_owner_of_a_business_account_has_no_sender() -> None:
+    payload = telegram(
+        "edited_business_message", business_connection_id="bc", text="new", **{"from": {"id": 50}}
+    )
+
+    event = normalise_one("telegram", payload)
+
+    assert (event["kind"], event["conversation_key"]) == ("edit", "business:bc:chat:23")
+    assert "sender" not in event
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "action"),
+    [
+        ({"status": "left"}, {"status": "member"}, "join"),
+        ({"status": "member"}, {"status": "kicked"}, "leave"),
+        ({"status": "member"}, {"status": "administrator"}, None),
+        ({"status": "member"}, {"status": "restricted", "is_member": True}, None),
+        ({"status": "member"}, {"status": "restricted", "is_member": False}, "leave"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_only_members_that_come_or_go_are_participants(
+    old: dict[str, Any], new: dict[str, Any], action: str | None
+) -> None:
+    user = {"id": 5, "first_name": "Bob"}
+    update = {
+        "chat": GROUP,
+        "old_chat_member": {"user": user, **old},
+        "new_chat_member": {"user": user, **new},
+    }
+
+    event = normalise_one("telegram", {"update_id": 1, "chat_member": update})
+
+    assert event.get("action") == action
+    assert event["kind"] == ("participants" if action else "ignored")

@@ -119,3 +119,42 @@ def test_custom_event(kind: str) -> None:
     payload = {"type": kind, "data": {"id": "m-1", "user_id": "u-1", "text": "x", "emoji": "👍"}}
 
     assert normalise_one("generic", payload)["kind"] == kind
+
+
+def test_button_without_a_payload_is_a_choice() -> None:
+    fields = twilio(From="whatsapp:+15550100", ButtonText="Yes", Body="Yes")
+
+    assert normalise_one("twilio", fields)["content"]["choice"] == {"id": "Yes", "title": "Yes"}
+
+
+def test_answers_of_a_flow_are_a_form() -> None:
+    fields = twilio(From="whatsapp:+15550100", InteractiveData='{"name": "Ann"}')
+
+    assert normalise_one("twilio", fields)["content"] == {
+        "type": "form",
+        "values": {"name": "Ann"},
+    }
+
+
+def test_unreadable_answers_of_a_flow_leave_the_text() -> None:
+    fields = twilio(InteractiveData="{", Body="Done")
+
+    assert normalise_one("twilio", fields)["content"] == {"type": "text", "text": "Done"}
+
+
+def test_error_code_zero_is_no_error() -> None:
+    assert "error" not in normalise_one("twilio", twilio(MessageStatus="sent", ErrorCode="0"))
+
+
+def test_caller_of_an_outbound_call_is_its_receiver() -> None:
+    call = {"CallSid": "CA1", "From": "+15550199", "To": "+15550100", "Direction": "outbound-api"}
+
+    event = normalise_one("twilio", {**call, "CallStatus": "in-progress", "SpeechResult": "Yes"})
+
+    assert event["sender"] == {"id": "+15550100"}
+
+
+def test_recording_of_a_call_is_no_state_of_it() -> None:
+    payload = {"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "completed"}
+
+    assert normalise_one("twilio", payload) == {"kind": "ignored", "reason": "event:recording"}

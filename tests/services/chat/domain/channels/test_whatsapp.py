@@ -1,5 +1,10 @@
 """WhatsApp: what the documentation describes beyond the recorded payloads."""
 
+from typing import Any
+
+import pytest
+
+from backend.services.chat.domain.channels.registry import build_dedup_key
 from tests.services.chat.domain.channels.normalising import (
     normalise,
     normalise_one,
@@ -197,3 +202,140 @@ def test_several_messages_of_one_webhook_are_all_kept() -> None:
     events = normalise("whatsapp", whatsapp(messages=messages))
 
     assert [event.fields["external_id"] for event in events] == ["wamid.0", "wamid.1", "wamid.2"]
+
+
+def test_unsupported_message_names_what_the_user_sent() -> None:
+    payload = whatsapp_message(
+        type="unsupported",
+        unsupported={"type": "poll_creation"},
+        errors=[{"code": 131051, "title": "Message type unknown"}],
+    )
+
+    assert normalise_one("whatsapp", payload)["content"]["what"] == "poll_creation"
+
+
+def test_question_about_a_product_refers_to_it() -> None:
+    product = {"catalog_id": "C1", "product_retailer_id": "SKU1"}
+    payload = whatsapp_message(
+        type="text", text={"body": "In blue?"}, context={"referred_product": product}
+    )
+
+    assert normalise_one("whatsapp", payload)["referral"] == {"source": "product", "id": "SKU1"}
+
+
+def test_contact_card_has_its_addresses_and_company() -> None:
+    card = {
+        "name": {"formatted_name": "Bob"},
+        "emails": [{"email": "bob@example.org"}, {"type": "WORK"}],
+        "org": {"company": "Example"},
+    }
+    payload = whatsapp_message(type="contacts", contacts=[card])
+
+    assert normalise_one("whatsapp", payload)["content"]["contacts"] == [
+        {"name": "Bob", "emails": ["bob@example.org"], "company": "Example"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"user_id": "MX.2", "previous_user_id": "CO.1"},
+        {"user_id": "MX.2", "body": "User Ann changed from CO.1 to MX.2"},
+    ],
+    ids=["member", "text"],
+)
+def test_changed_user_id_is_an_identity(system: dict[str, Any]) -> None:
+    message = {"timestamp": "1749416383", "type": "system"}
+    system = {"type": "user_changed_user_id", **system}
+    payload = whatsapp(messages=[{**message, "system": system}])
+
+    assert normalise_one("whatsapp", payload) == {
+        "kind": "identity",
+        "old_id": "CO.1",
+        "new_id": "MX.2",
+        "at": "2025-06-08T20:59:43Z",
+    }
+
+
+def test_changed_user_id_without_the_old_one_is_ignored() -> None:
+    system = {"type": "user_changed_user_id", "user_id": "MX.2"}
+    payload = whatsapp(messages=[{"type": "system", "system": system}])
+
+    assert normalise_one("whatsapp", payload)["reason"] == "system:user_changed_user_id"
+
+
+def send_echo(**echo: Any) -> dict[str, Any]:
+    common = {"from": "15550783881", "to": "15550150100", "id": "wamid.9"}
+    contacts = [{"profile": {"name": "Ann"}, "wa_id": "15550150100", "user_id": BSUID}]
+    payload = whatsapp("smb_message_echoes", contacts=contacts, message_echoes=[{**common, **echo}])
+    return normalise_one("whatsapp", payload)
+
+
+def test_echo_has_the_key_of_the_messages_of_its_receiver() -> None:
+    event = send_echo(type="text", text={"body": "Hello"})
+
+    assert event["conversation_key"] == f"user:{BSUID}"
+
+
+@pytest.mark.parametrize(
+    ("echo", "kind"),
+    [
+        ({"type": "reaction", "reaction": {"message_id": "wamid.1", "emoji": "👍"}}, "reaction"),
+        ({"type": "revoke", "revoke": {"original_message_id": "wamid.1"}}, "delete"),
+        (
+            {
+                "type": "edit",
+                "edit": {"original_message_id": "wamid.1", "message": {"type": "text"}},
+            },
+            "edit",
+        ),
+    ],
+    ids=["reaction", "delete", "edit"],
+)
+def test_change_by_a_colleague_has_no_sender(echo: dict[str, Any], kind: str) -> None:
+    event = send_echo(**echo)
+
+    assert (event["kind"], event["target"]) == (kind, "wamid.1")
+    assert "sender" not in event
+
+
+@pytest.mark.parametrize("state", ["captured", "failed"])
+def test_state_of_a_payment_is_not_that_of_its_message(state: str) -> None:
+    status = {"id": "wamid.1", "type": "payment", "status": state, "recipient_id": "1555"}
+
+    event = normalise_one("whatsapp", whatsapp(statuses=[status]))
+
+    assert event == {"kind": "ignored", "reason": "status:payment"}
+
+
+def test_preference_without_a_user_is_that_of_the_contact() -> None:
+    payload = whatsapp(
+        "user_preferences",
+        contacts=[{"wa_id": "15550150100"}],
+        user_preferences=[{"category": "marketing_messages", "value": "stop"}],
+    )
+
+    assert normalise_one("whatsapp", payload)["sender"] == {"id": "15550150100"}
+
+
+def test_group_that_could_not_be_created_is_ignored() -> None:
+    payload = whatsapp("group_lifecycle_update", groups=[{"type": "group_create", "errors": []}])
+
+    assert normalise_one("whatsapp", payload)["reason"] == "group:group_create"
+
+
+def test_alert_names_its_type() -> None:
+    payload = whatsapp("account_alerts", alert_info={"alert_type": "OBA_APPROVED"})
+
+    assert normalise_one("whatsapp", payload) == {"kind": "account", "state": "oba_approved"}
+
+
+def test_template_that_is_approved_again_is_another_event() -> None:
+    keys = []
+    for event, time in (("APPROVED", 1), ("PAUSED", 2), ("APPROVED", 3), ("APPROVED", 3)):
+        payload = whatsapp("message_template_status_update", event=event, message_template_id=1)
+        payload["entry"][0]["time"] = time
+        keys.append(build_dedup_key(normalise("whatsapp", payload)[0]))
+
+    assert len(set(keys)) == 3
+    assert keys[2] == keys[3]

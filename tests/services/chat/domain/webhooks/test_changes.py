@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from backend.services.chat.store.tables import Account, Contact, Participant, Reaction, Revision
 from tests.services.chat.domain.channels.normalising import (
     messenger,
@@ -158,3 +160,81 @@ def test_control_of_a_thread_moves_between_app_and_people(senders: WebhookSender
     passed = messenger(timestamp=1749416400000, pass_thread_control={"new_owner_app_id": "1"})
     senders.send("messenger", passed)
     assert senders.list_conversations()[0].mode == "bot"
+
+
+def test_last_of_several_equal_preferences_holds(senders: WebhookSenders) -> None:
+    senders.add_account("twilio")
+
+    for number, word in enumerate(("STOP", "START", "STOP")):
+        senders.send("twilio", twilio(MessageSid=f"SM{number}", Body=word, OptOutType=word))
+
+    (contact,) = senders.list_rows(Contact)
+    assert contact.preferences == {"messages": "stop"}
+
+
+def test_user_that_removes_the_bot_does_not_stop_the_account(senders: WebhookSenders) -> None:
+    senders.add_account("teams")
+
+    senders.send("teams", teams(type="installationUpdate", action="remove"))
+
+    (account,) = senders.list_rows(Account)
+    assert account.state == "active"
+
+
+@pytest.mark.parametrize(
+    ("ban", "state"),
+    [
+        ({}, "revoked"),
+        ({"waba_ban_state": "DISABLE"}, "revoked"),
+        ({"waba_ban_state": "SCHEDULE_FOR_DISABLE"}, "active"),
+    ],
+    ids=["unknown", "disabled", "scheduled"],
+)
+def test_only_a_disabled_whatsapp_account_is_stopped(
+    senders: WebhookSenders, ban: dict[str, str], state: str
+) -> None:
+    senders.add_account("whatsapp")
+
+    senders.send("whatsapp", whatsapp("account_update", event="DISABLED_UPDATE", ban_info=ban))
+
+    (account,) = senders.list_rows(Account)
+    assert account.state == state
+
+
+def test_reinstated_whatsapp_account_sends_again(senders: WebhookSenders) -> None:
+    senders.add_account("whatsapp")
+
+    for ban_state in ("DISABLE", "REINSTATE"):
+        ban = {"waba_ban_state": ban_state}
+        payload = whatsapp("account_update", event="DISABLED_UPDATE", ban_info=ban)
+        payload["entry"][0]["time"] = len(ban_state)
+        senders.send("whatsapp", payload)
+
+    (account,) = senders.list_rows(Account)
+    assert (account.state, account.error) == ("active", None)
+
+
+def test_bot_that_joins_a_conversation_is_no_contact(senders: WebhookSenders) -> None:
+    senders.add_account("teams")
+    senders.send("teams", teams(text="hi"))
+
+    senders.send("teams", teams(type="conversationUpdate", membersAdded=[{"id": "28:bot"}]))
+
+    assert len(senders.list_rows(Contact)) == 1
+
+
+def test_echo_to_a_user_known_by_the_number_is_in_the_same_conversation(
+    senders: WebhookSenders,
+) -> None:
+    senders.add_account("whatsapp")
+    contact = {"wa_id": "15550150100", "user_id": "US.1"}
+    text = {"type": "text", "text": {"body": "hi"}}
+    senders.send("whatsapp", whatsapp(messages=[{"from": "15550150100", "id": "wamid.1", **text}]))
+
+    echo = {"from": "15550783881", "to": "15550150100", "id": "wamid.2", **text}
+    senders.send(
+        "whatsapp", whatsapp("smb_message_echoes", contacts=[contact], message_echoes=[echo])
+    )
+
+    assert len(senders.list_conversations()) == 1
+    assert len(senders.list_rows(Contact)) == 1
