@@ -171,9 +171,11 @@ def _compute_missing_shares(
     if not own_terms:
         return [0.0] * len(candidates)
     shares = []
+    titles = {candidate.chunk.title for candidate in candidates}
+    title_terms = {title: TextTerms.from_text(title, language) for title in titles}
     previous: Candidate[ChunkT] | None = None
     for candidate in candidates:
-        terms = candidate.analyzed.terms.join(TextTerms.from_text(candidate.chunk.title, language))
+        terms = candidate.analyzed.terms.join(title_terms[candidate.chunk.title])
         if language in _CLAUSE_LANGUAGES and previous and previous.chunk is candidate.chunk:
             terms = terms.join(previous.analyzed.terms)
         coverage = compute_weighted_coverage(own_terms, terms, question.term_weights, language)

@@ -2,8 +2,9 @@
 
 # ruff: noqa: RUF001 - non-Latin letters are intended
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, Literal
 
 _ASKS_FOR_NUMBER = re.compile(
     r"\bhow (many|much|long|old|far|tall|high|often|large|big|deep|wide|fast|cold|hot|heavy)\b"
@@ -227,11 +228,17 @@ _SOURCE_PHRASE = re.compile(
 )
 
 
+_Kind = Literal["year", "time", "number", "reason", "person in German", "person", "other"]
+# Each question is compared with some hundred sentences.
+_MAX_CACHED_QUESTIONS: Final = 256
+
+
 def strip_source_phrase(question: str) -> str:
     """Return *question* without an introduction such as "According to my documents,"."""
     return _SOURCE_PHRASE.sub("", question)
 
 
+@lru_cache(_MAX_CACHED_QUESTIONS)
 def asks_for_person(question: str) -> bool:
     """Return True if *question* asks for a person, also in scripts without capital letters."""
     return any(
@@ -251,9 +258,15 @@ def needs_answer_type(question: str, sentence: str) -> bool:
     """
     if not asks_for_person(question):
         return True
-    return bool(_ASKS_FOR_NAME.search(question)) and not _AGENT.search(sentence)
+    return _asks_for_name(question) and not _AGENT.search(sentence)
 
 
+@lru_cache(_MAX_CACHED_QUESTIONS)
+def _asks_for_name(question: str) -> bool:
+    return bool(_ASKS_FOR_NAME.search(question))
+
+
+@lru_cache(_MAX_CACHED_QUESTIONS)
 def asks_for_price(question: str) -> bool:
     """Return True if *question* asks for a price in other words than `find_price_terms` has."""
     return bool(_ASKS_FOR_PRICE.search(question))
@@ -264,8 +277,12 @@ def lacks_cost(question: str, sentence: str) -> bool:
 
     A price without a currency, such as that in a column of prices, is not recognised.
     """
-    asks = _ASKS_FOR_COST.search(question) and not _ASKS_FOR_TIME.search(question)
-    return bool(asks) and not _AMOUNT_OF_MONEY.search(sentence)
+    return _asks_for_cost(question) and not _AMOUNT_OF_MONEY.search(sentence)
+
+
+@lru_cache(_MAX_CACHED_QUESTIONS)
+def _asks_for_cost(question: str) -> bool:
+    return bool(_ASKS_FOR_COST.search(question)) and not _ASKS_FOR_TIME.search(question)
 
 
 def match_answer_type(question: str, sentence: str) -> float:
@@ -276,27 +293,43 @@ def match_answer_type(question: str, sentence: str) -> float:
     A person's name counts only if the question does not contain it. Return 0.5 if the question asks
     for none of them.
     """
+    match _classify_question(question):
+        case "year":
+            return float(bool(_YEAR.search(sentence)))
+        case "time":
+            return float(bool(_TIME_OR_CONDITION.search(sentence) or NUMBER.search(sentence)))
+        case "number":
+            return float(bool(NUMBER.search(sentence)))
+        case "reason":
+            return float(bool(_REASON.search(sentence)))
+        case "person in German":
+            return float(any(_find_new_names(_GERMAN_NAME.findall(sentence), question)))
+        case "person":
+            # Skip the first word: it is capitalised whether or not it is a name.
+            names = (match.group() for match in _NAME.finditer(sentence, 1))
+            persons = _find_new_names((name for name in names if name[0].isupper()), question)
+            return float(any(not NUMBER.fullmatch(name) for name in persons))
+        case _:
+            return 0.5
+
+
+@lru_cache(_MAX_CACHED_QUESTIONS)
+def _classify_question(question: str) -> _Kind:
     if _ASKS_FOR_YEAR.search(question):
-        return float(bool(_YEAR.search(sentence)))
+        return "year"
     if _ASKS_FOR_NUMBER.search(question):
-        has_time = _ASKS_FOR_TIME.search(question) and _TIME_OR_CONDITION.search(sentence)
-        return float(bool(has_time or NUMBER.search(sentence)))
+        return "time" if _ASKS_FOR_TIME.search(question) else "number"
     if _ASKS_FOR_REASON.search(question):
-        return float(bool(_REASON.search(sentence)))
+        return "reason"
     if _ASKS_FOR_PERSON_IN_GERMAN.search(question):
-        return _match_person(_GERMAN_NAME.findall(sentence), question)
-    if _ASKS_FOR_PERSON.search(question):
-        # Skip the first word: it is capitalised whether or not it is a name.
-        names = (match.group() for match in _NAME.finditer(sentence, 1))
-        persons = [name for name in names if name[0].isupper() and not NUMBER.fullmatch(name)]
-        return _match_person(persons, question)
-    return 0.5
+        return "person in German"
+    return "person" if _ASKS_FOR_PERSON.search(question) else "other"
 
 
-def _match_person(names: Sequence[str], question: str) -> float:
-    """Return 1 if one of *names* is not in *question*, else 0.
+def _find_new_names(names: Iterable[str], question: str) -> Iterable[str]:
+    """Return those of *names* that are not in *question*.
 
     Words in parentheses at the end of *question* were added by `rewrite_follow_up`.
     """
     own_part = question.partition(" (")[0].casefold()
-    return float(any(name.casefold() not in own_part for name in names))
+    return (name for name in names if name.casefold() not in own_part)

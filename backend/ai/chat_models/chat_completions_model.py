@@ -6,6 +6,7 @@ agent: see ADR 95.
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -19,7 +20,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from backend.ai.chat_models.chat_completion_events import (
     EventReader,
@@ -28,6 +29,7 @@ from backend.ai.chat_models.chat_completion_events import (
     get_text,
 )
 from backend.ai.chat_models.chat_completion_requests import convert_messages, convert_tool_choice
+from backend.ai.chat_models.client_pool import ClientPool
 from backend.ai.chat_models.errors import error_for_status
 from backend.ai.chat_models.request_retries import get_retry_delay
 
@@ -53,6 +55,7 @@ class ChatCompletionsModel(BaseChatModel):
     api_key: SecretStr = Field(repr=False, exclude=True)
     timeout: httpx.Timeout = Field(exclude=True)
     max_retries: int = 1
+    _converted_tools: dict[int, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     @property
     def _llm_type(self) -> str:
@@ -69,12 +72,24 @@ class ChatCompletionsModel(BaseChatModel):
         tool_choice: dict[str, Any] | str | bool | None = None,
         **settings: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        converted = [convert_to_openai_tool(tool) for tool in tools]
+        converted = [self._convert_tool(tool) for tool in tools]
         names = [tool["function"]["name"] for tool in converted if "function" in tool]
         choice = convert_tool_choice(tool_choice, names)
         if choice is not None:
             settings["tool_choice"] = choice
         return self.bind(tools=converted, **settings)
+
+    def _convert_tool(
+        self, tool: dict[str, Any] | type | Callable[..., Any] | BaseTool
+    ) -> dict[str, Any]:
+        """Return *tool* in the format of the API. That of a BaseTool is kept while it exists."""
+        if not isinstance(tool, BaseTool):
+            return convert_to_openai_tool(tool)
+        known = self._converted_tools.get(id(tool))
+        if known is None:
+            known = self._converted_tools[id(tool)] = convert_to_openai_tool(tool)
+            weakref.finalize(tool, self._converted_tools.pop, id(tool), None)
+        return known
 
     def convert_document(self, document: dict[str, Any]) -> ChatGenerationChunk | None:
         """Return the message chunk of a document that contains more than text."""
@@ -124,20 +139,21 @@ class ChatCompletionsModel(BaseChatModel):
         run_manager: Any = None,  # noqa: ARG002 - BaseChatModel reports the tokens
         **settings: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        response = await self._asend(self._build_body(messages, stop, settings))
-        reader = EventReader(response.headers.get("content-type", ""))
-        try:
-            parts = response.aiter_bytes()
-            async for received in parts:
-                for chunk in self._convert_documents(reader.feed(received)):
+        with self._async_clients.use_client() as client:
+            response = await self._asend(client, self._build_body(messages, stop, settings))
+            reader = EventReader(response.headers.get("content-type", ""))
+            try:
+                parts = response.aiter_bytes()
+                async for received in parts:
+                    for chunk in self._convert_documents(reader.feed(received)):
+                        yield chunk
+                    if reader.has_ended:
+                        await _drain(parts)
+                        return
+                for chunk in self._convert_documents(reader.finish()):
                     yield chunk
-                if reader.has_ended:
-                    await _drain(parts)
-                    return
-            for chunk in self._convert_documents(reader.finish()):
-                yield chunk
-        finally:
-            await response.aclose()
+            finally:
+                await response.aclose()
 
     def _convert_documents(
         self, documents: Sequence[dict[str, Any]]
@@ -196,12 +212,12 @@ class ChatCompletionsModel(BaseChatModel):
             time.sleep(delay)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _asend(self, body: dict[str, Any]) -> httpx.Response:
+    async def _asend(self, client: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Response:
         """Do the same as `_send` in an event loop."""
         for attempt in range(self.max_retries + 1):
             try:
-                request = self._async_client.build_request("POST", "chat/completions", json=body)
-                response = await self._async_client.send(request, stream=True)
+                request = client.build_request("POST", "chat/completions", json=body)
+                response = await client.send(request, stream=True)
             except httpx.TransportError:
                 delay = self._get_delay(attempt)
                 if delay is None:
@@ -229,9 +245,12 @@ class ChatCompletionsModel(BaseChatModel):
         return httpx.Client(**self._get_client_options())
 
     @cached_property
-    def _async_client(self) -> httpx.AsyncClient:
-        """Return the client of the only event loop that calls the model."""
-        return httpx.AsyncClient(**self._get_client_options())
+    def _async_clients(self) -> ClientPool:
+        """Return the clients of the only event loop that calls the model."""
+        options = self._get_client_options()
+        # Creating the context takes long, because it reads the certificates of authorities.
+        verify = httpx.create_ssl_context()
+        return ClientPool(lambda: httpx.AsyncClient(**options, verify=verify))
 
     def _get_client_options(self) -> dict[str, Any]:
         return {

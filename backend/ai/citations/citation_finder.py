@@ -7,7 +7,7 @@ citation is made only where the words themselves are found in a chunk.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from backend.ai.chunk_statements import AnswerChunk, find_chunk_statements
 from backend.ai.embedder import Embedder, Vectors
 from backend.ai.replies import is_refusal
-from backend.ai.text.sentences import split_sentences
+from backend.ai.text.sentences import Sentence, split_sentences
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
@@ -32,6 +32,10 @@ _CONTEXT_WEIGHT: Final = 0.5
 _MIN_NUMBER_LENGTH: Final = 3
 # A part of a document sentence is a quote if it has at least this many letters and digits.
 _MIN_QUOTED_LETTERS: Final = 20
+
+# Chunks whose sentences are cached: questions find the same chunks again. They take up to 20 kB.
+_MAX_KEPT_CHUNKS: Final = 256
+_MAX_KEPT_CHARS: Final = 4_000
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -119,8 +123,7 @@ class CitationFinder:
     def _add_headings(self, chunk: CitableChunk, statements: Sequence[Statement]) -> None:
         """Make the sentences of *chunk* that are not *statements* available for quotes."""
         starts = {statement.start for statement in statements}
-        for sentence in split_sentences(chunk.text):
-            letters = _extract_letters(sentence.text)
+        for sentence, letters in _split_chunk(chunk.text):
             if sentence.start not in starts and len(letters) >= _MIN_QUOTED_LETTERS:
                 heading = Statement(sentence.text, sentence.start, sentence.end)
                 self._headings_by_letters.setdefault(letters, _Candidate(chunk, heading))
@@ -236,6 +239,18 @@ class CitationFinder:
         )
         self.citations.append(citation)
         return citation
+
+
+def _split_chunk(text: str) -> Sequence[tuple[Sentence, str]]:
+    """Return the sentences of *text*, each with its letters and digits."""
+    return _split(text) if len(text) > _MAX_KEPT_CHARS else _split_once(text)
+
+
+def _split(text: str) -> Sequence[tuple[Sentence, str]]:
+    return [(sentence, _extract_letters(sentence.text)) for sentence in split_sentences(text)]
+
+
+_split_once = lru_cache(maxsize=_MAX_KEPT_CHUNKS)(_split)
 
 
 def _find_bracketed_numbers(text: str) -> set[tuple[str, str]]:

@@ -131,10 +131,18 @@ class RelayTask(PeriodicTask):
     It runs after each commit of this process that adds events, and every two seconds for those of
     other processes. While the consumer is unavailable, it waits from one second up to one minute
     between two attempts.
+
+    Args:
+        delay_seconds: pause between a commit and its delivery, so that the events of commits that
+            usually follow each other are delivered together.
     """
 
     def __init__(
-        self, outbox: Outbox, relay: OutboxRelay, expected_errors: tuple[type[Exception], ...]
+        self,
+        outbox: Outbox,
+        relay: OutboxRelay,
+        expected_errors: tuple[type[Exception], ...],
+        delay_seconds: float = 0.0,
     ) -> None:
         collect_seconds = _COLLECT_SECONDS[outbox.channel]
         next_delivery = 0.0
@@ -143,7 +151,7 @@ class RelayTask(PeriodicTask):
             nonlocal next_delivery
             if not event.wait(seconds):
                 return
-            pause = next_delivery - monotonic()
+            pause = max(next_delivery - monotonic(), delay_seconds)
             if pause > 0:
                 self._stop_event.wait(pause)
             next_delivery = monotonic() + collect_seconds

@@ -19,6 +19,7 @@ def deliver_events(
     database: Database,
     metrics: Metrics,
     broker: EventBroker | None,
+    delay_seconds: float = 0.0,
 ) -> None:
     """Send audit events to auth and publish domain events, from the first request of *app* on.
 
@@ -27,6 +28,7 @@ def deliver_events(
 
     Args:
         broker: None to leave domain events in the outbox.
+        delay_seconds: pause between a commit and the delivery of its domain events.
     """
     # Auth stores its audit events itself.
     audit = None if common.name == "auth" else Outbox(common.name, database, "audit")
@@ -38,5 +40,5 @@ def deliver_events(
         app.before_request(task.start)
     if broker is not None:
         relay = OutboxRelay(events, EventPublisher(common.name, broker))
-        task = RelayTask(events, relay, (BrokerUnavailable,))
+        task = RelayTask(events, relay, (BrokerUnavailable,), delay_seconds)
         app.before_request(task.start)

@@ -55,6 +55,9 @@ from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.wiring import AgentComponents
 
+# Most runs without a model finish within this time. The events of their start and their end are
+# then delivered and handled together.
+_EVENT_DELAY_SECONDS = 0.1
 # Assessments change once an hour.
 _FRESH_SECONDS = 30.0
 
@@ -82,7 +85,9 @@ def create_app(
     metrics.register_polled(create_activity_collector(database.across_tenants(), now))
     audit_requests(app, components.audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
-    deliver_events(app, settings.common, database, metrics, broker)
+    deliver_events(
+        app, settings.common, database, metrics, broker, delay_seconds=_EVENT_DELAY_SECONDS
+    )
     for service in _create_services(components):
         provide(app, service)
     for blueprint in (

@@ -67,7 +67,7 @@ async def closing_connections(model):
     try:
         yield
     finally:
-        await getattr(model, "bound", model)._async_client.aclose()
+        await getattr(model, "bound", model)._async_clients.aclose()
 
 
 def join(chunks):

@@ -21,7 +21,6 @@ from backend.services.agent.engine.call_telemetry import (
 from backend.services.agent.engine.chat_models.planned_responses import (
     estimate_usage,
     limit_text,
-    split_words,
 )
 from backend.services.agent.engine.chat_models.planner import (
     CompletedToolCall,
@@ -251,9 +250,10 @@ class DirectAnswerRunner:
             request.request_type,
             (lambda: messages) if self._with_content else None,
         )
-        for word in split_words(text):
+        if text:
+            # Complete, so one event: each one is formatted, stored and published.
             telemetry.record_token()
-            await emit_event(TextDelta(word))
+            await emit_event(TextDelta(text))
         planned_calls = [PlannedToolCall(call.tool, call.arguments) for call in calls]
         tokens = estimate_usage(_count_characters(messages), text, planned_calls)
         telemetry.end(*tokens, ("assistant", text) if self._with_content else None)

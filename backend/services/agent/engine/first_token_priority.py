@@ -1,6 +1,7 @@
 """Precedence of runs that wait for their first token, while the event loop is overloaded."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -23,7 +24,14 @@ class FirstTokenPriority:
     the loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_queued_runs: Callable[[], bool] = lambda: False) -> None:
+        """Create the precedence of one loop.
+
+        Args:
+            has_queued_runs: returns whether runs wait for their start, because the process is
+                busy with others. Tokens wait for them too.
+        """
+        self._has_queued_runs = has_queued_runs
         # Loop time until which each waiting run has precedence.
         self._waiting_until: dict[object, float] = {}
         self._is_measuring = False
@@ -62,11 +70,12 @@ class FirstTokenPriority:
 
     def _measure_lag(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         now = loop.time()
+        has_queued_runs = self._has_queued_runs()
         are_runs_waiting = max(self._waiting_until.values(), default=0.0) > now
-        if are_runs_waiting and now - due > _OVERLOAD_SECONDS:
+        if has_queued_runs or (are_runs_waiting and now - due > _OVERLOAD_SECONDS):
             self._may_continue.clear()
         else:
             self._may_continue.set()
-        self._is_measuring = bool(self._waiting_until)
+        self._is_measuring = has_queued_runs or bool(self._waiting_until)
         if self._is_measuring:
             self._schedule_measurement(loop)

@@ -78,13 +78,14 @@ class AgentGraph:
         toolbox: Toolbox,
         tool_executor: ToolExecutor,
         telemetry: AgentTelemetry,
+        priority: FirstTokenPriority,
     ) -> None:
         self._models = models
         self._toolbox = toolbox
         self._tool_executor = tool_executor
         self._limits = tool_executor.limits
         self._telemetry = telemetry
-        self._priority = FirstTokenPriority()
+        self._priority = priority
         self._agent: Any = None
 
     def get_agent(self) -> Any:
@@ -107,8 +108,13 @@ class AgentGraph:
         self.get_agent()
         self._models.get_chat_model(self._models.resolve_name(None))
 
-    async def run_agent(self, request: RunRequest, emit_event: EmitEvent) -> None:
+    async def run_agent(
+        self, request: RunRequest, emit_event: EmitEvent, on_model_call: Callable[[], None]
+    ) -> None:
         """Execute the run *request*. The last event is RunFinished.
+
+        Args:
+            on_model_call: called before each request to a model.
 
         Raises:
             ModelUnavailable, ModelTimeout, InvalidModelResponse: the model failed.
@@ -117,12 +123,14 @@ class AgentGraph:
         labels = ModelLabels(self._models.get_provider(request.model), request.model)
         with (
             self._telemetry.trace_run(labels),
-            closing(self._create_chain(request.model)) as chain,
+            closing(self._create_chain(request.model, on_model_call)) as chain,
         ):
             await self._run_agent(request, emit_event, chain)
 
-    def _create_chain(self, model: str) -> FallbackChain:
-        return FallbackChain(self._models, model, self._telemetry.record_fallback, self._priority)
+    def _create_chain(self, model: str, on_model_call: Callable[[], None]) -> FallbackChain:
+        return FallbackChain(
+            self._models, model, self._telemetry.record_fallback, self._priority, on_model_call
+        )
 
     async def _run_agent(
         self, request: RunRequest, emit_event: EmitEvent, chain: FallbackChain
@@ -198,10 +206,16 @@ class AgentGraph:
             return None
         return _to_paused_run(messages[len(history) :])
 
-    async def complete_request(self, request: CompletionRequest, emit_event: EmitEvent) -> None:
+    async def complete_request(
+        self,
+        request: CompletionRequest,
+        emit_event: EmitEvent,
+        on_model_call: Callable[[], None],
+    ) -> None:
         """Call the model once with the messages and tools of a client.
 
         Calls of the client's tools are returned as ClientToolCalls, never executed.
+        *on_model_call* is called before each request to a model.
         """
         try:
             messages = convert_to_messages([dict(message) for message in request.messages])
@@ -210,7 +224,7 @@ class AgentGraph:
         run_timeout = self._models.get_run_timeout(request.model, self._limits.run_timeout)
         try:
             async with asyncio.timeout(run_timeout.total_seconds()):
-                with closing(self._create_chain(request.model)) as chain:
+                with closing(self._create_chain(request.model, on_model_call)) as chain:
                     callbacks = [
                         self._telemetry.create_model_callback(request.request_type),
                         chain.first_token,

@@ -48,6 +48,7 @@ _FINISH_REASONS: Final = frozenset(
     {"stop", "length", "tool_calls", "content_filter", "function_call"}
 )
 _MAX_TOOL_NAME_CHARACTERS: Final = 64
+_MAX_CONVERTED_TOOLS: Final = 1_000
 
 
 class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
@@ -56,6 +57,8 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
     def __init__(self, tool_executor: ToolExecutor) -> None:
         super().__init__()
         self._tool_executor = tool_executor
+        # By id of the tool, which is the same object in all runs until its source is read again.
+        self._langchain_tools: dict[int, tuple[Tool, BaseTool]] = {}
 
     async def awrap_model_call(
         self,
@@ -107,7 +110,7 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
             instructions.append(NO_MORE_TOOL_CALLS)
         else:
             tools += [
-                to_langchain_tool(tool)
+                self._convert_tool(tool)
                 for tool in context.tools.values()
                 if tool.is_allowed_for(context.request.tool_context.caller)
                 and (context.request.can_pause or not tool.side_effects)
@@ -118,6 +121,17 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
         # A single system message: the chat templates of some servers reject a second one.
         text = "\n\n".join([request.system_prompt or "", *instructions])
         return request.override(system_message=SystemMessage(text))
+
+    def _convert_tool(self, tool: Tool) -> BaseTool:
+        """Return the result of `to_langchain_tool`, which takes long."""
+        known = self._langchain_tools.get(id(tool))
+        if known is not None and known[0] is tool:
+            return known[1]
+        if len(self._langchain_tools) >= _MAX_CONVERTED_TOOLS:
+            self._langchain_tools.clear()
+        converted = to_langchain_tool(tool)
+        self._langchain_tools[id(tool)] = tool, converted
+        return converted
 
     async def _call_model(
         self,

@@ -13,7 +13,9 @@ from backend.services.agent.engine.call_telemetry import trace_tool_call
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.direct_answers import DirectAnswerRunner
 from backend.services.agent.engine.event_loop import EventLoopThread
+from backend.services.agent.engine.first_token_priority import FirstTokenPriority
 from backend.services.agent.engine.metrics import AgentMetrics, to_known_label
+from backend.services.agent.engine.start_queue import StartQueue
 from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.model import (
@@ -48,6 +50,10 @@ class AgentRunner:
 
     Closing an iterator cancels the run, which closes the connection to the model. This is why runs
     are asynchronous: a synchronous graph could not be stopped before the model's response ended.
+
+    Attributes:
+        start_queue: limits the runs that start at the same time. Callers acquire a slot before
+            they prepare a run.
     """
 
     def __init__(
@@ -76,31 +82,48 @@ class AgentRunner:
         self._traces_content = traces_content
         self._loop = loop or EventLoopThread()
         self._traces_to_langsmith = traces_to_langsmith
+        self.start_queue = StartQueue()
         self._direct_answers = DirectAnswerRunner(
             models, toolbox, tool_executor, metrics, self._loop, with_content=traces_content
         )
         self._graph: AgentGraph | None = None
 
-    def stream_run(self, request: RunRequest) -> Generator[RunEvent]:
-        """Execute the run *request* and yield its events; the last one is RunFinished."""
+    def stream_run(
+        self, request: RunRequest, on_model_call: Callable[[], None] = lambda: None
+    ) -> Generator[RunEvent]:
+        """Execute the run *request* and yield its events; the last one is RunFinished.
+
+        *on_model_call* is called in the event loop before each request to a model.
+        """
         request = _set_language(request)
         plan = None if self._traces_to_langsmith else self._direct_answers.plan_run(request)
         if plan is not None:
             return self._direct_answers.stream_run(request, plan)
-        return self._iterate_events(lambda emit_event: self._run(request, emit_event))
+        return self._iterate_events(
+            lambda emit_event: self._run(request, emit_event, on_model_call)
+        )
 
-    async def _run(self, request: RunRequest, emit_event: EmitEvent) -> None:
+    async def _run(
+        self, request: RunRequest, emit_event: EmitEvent, on_model_call: Callable[[], None]
+    ) -> None:
         if not self._traces_to_langsmith and await self._direct_answers.run(request, emit_event):
             return
         # Only the first call takes long: it imports LangChain.
         if self._graph is None:
             await asyncio.to_thread(self._get_graph)
-        await self._get_graph().run_agent(request, emit_event)
+        await self._get_graph().run_agent(request, emit_event, on_model_call)
 
-    def stream_completion(self, request: CompletionRequest) -> Generator[RunEvent]:
-        """Call a model once with a client's messages and tools and yield the events."""
+    def stream_completion(
+        self, request: CompletionRequest, on_model_call: Callable[[], None] = lambda: None
+    ) -> Generator[RunEvent]:
+        """Call a model once with a client's messages and tools and yield the events.
+
+        *on_model_call* is called in the event loop before each request to a model.
+        """
         graph = self._get_graph()
-        return self._iterate_events(lambda emit_event: graph.complete_request(request, emit_event))
+        return self._iterate_events(
+            lambda emit_event: graph.complete_request(request, emit_event, on_model_call)
+        )
 
     def list_tools(self, caller: Caller) -> list[Tool]:
         """Return the tools that *caller* may use."""
@@ -141,7 +164,10 @@ class AgentRunner:
             if not self._traces_to_langsmith:
                 run_tracing_hooks_in_loop()
             telemetry = AgentTelemetry(self._metrics, with_content=self._traces_content)
-            self._graph = AgentGraph(self._models, self._toolbox, self._tool_executor, telemetry)
+            priority = FirstTokenPriority(lambda: self.start_queue.has_waiting_runs)
+            self._graph = AgentGraph(
+                self._models, self._toolbox, self._tool_executor, telemetry, priority
+            )
         return self._graph
 
     def _iterate_events(

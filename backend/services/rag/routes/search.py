@@ -134,7 +134,12 @@ class SearchHitResponse(BaseModel):
     def from_hit(cls, hit: SearchHit, sentences: Sequence[SentenceSpan] | None = None) -> Self:
         response = cls.model_validate(hit, from_attributes=True)
         if sentences is not None:
-            response.sentences = [SentenceResponse(**asdict(sentence)) for sentence in sentences]
+            response.sentences = [
+                SentenceResponse(
+                    start=sentence.start, end=sentence.end, similarity=sentence.similarity
+                )
+                for sentence in sentences
+            ]
         return response
 
 

@@ -46,6 +46,24 @@ def test_tokens_wait_for_a_new_run_while_the_loop_is_overloaded(priority):
     run_with_load(scenario)
 
 
+def test_tokens_wait_while_runs_are_queued():
+    queued = [object()]
+    priority = FirstTokenPriority(lambda: bool(queued))
+
+    async def scenario():
+        run = object()
+        priority.add_waiting_run(run)
+        priority.remove_waiting_run(run)
+        token = None
+        while token is None or token.done():
+            token = asyncio.create_task(priority.wait_for_new_runs())
+            await asyncio.sleep(0)
+        queued.clear()
+        await token
+
+    asyncio.run(scenario())
+
+
 def test_tokens_do_not_wait_without_new_runs(priority):
     async def scenario():
         for _ in range(10):

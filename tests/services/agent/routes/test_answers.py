@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 
 from backend.ai.chat_models import ModelAddress, ModelSettings
+from backend.chassis.web.app_factory import get_component
 from backend.services.agent.app import create_app
+from backend.services.agent.engine.start_queue import StartQueue
+from backend.services.agent.wiring import CommandServices
 from tests.servers import free_port, wait_until
 from tests.services.agent.fakes import CHUNK_START, Reply, WordEmbedder, parse_events, post_query
 
@@ -651,6 +654,30 @@ def test_closing_the_stream_stops_the_model_and_releases_the_conversation(
     session = scripted_client.get(f"/sessions/{session_id}", headers=ada).json
     assert session["state"] == "idle"
     assert session["messages"][-1]["status"] == "cancelled"
+
+
+@pytest.mark.alone
+def test_run_starts_while_the_model_answers_another_one(scripted_app, model, ada):
+    get_component(scripted_app, CommandServices).runner.start_queue = StartQueue(1, 600.0)
+    client = scripted_app.test_client()
+    model.queue_replies(Reply(text="word " * 1_000, pause_seconds=0.1), Reply(text="At once."))
+    response = client.post(
+        "/query", json={"user_request": "Talk.", "stream": True}, headers=ada, buffered=False
+    )
+    stream = response.iter_encoded()
+    while b"event: token" not in next(stream):
+        pass
+    answers = []
+    second = threading.Thread(
+        target=lambda: answers.append(post_query(scripted_app.test_client(), ada, "Hello!").json),
+        daemon=True,
+    )
+    second.start()
+    second.join(60)
+
+    assert [answer["response"] for answer in answers] == ["At once."]
+    response.close()
+    assert model.client_disconnected.wait(60)
 
 
 @pytest.mark.alone

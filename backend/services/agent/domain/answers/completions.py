@@ -111,14 +111,17 @@ class CompletionService:
     ) -> StreamEvents:
         started_at, text = time.monotonic(), ""
         with (
+            self._runner.start_queue.acquire_slot() as slot,
             self._quotas.reserve_tokens(caller, completion.model) as meter,
             closing(
                 self._runner.stream_completion(
-                    replace(completion, remaining_daily_tokens=meter.remaining_tokens)
+                    replace(completion, remaining_daily_tokens=meter.remaining_tokens),
+                    slot.release,
                 )
             ) as events,
         ):
             for event in events:
+                slot.release()
                 meter.count_event(event)
                 match event:
                     case TextDelta():

@@ -64,9 +64,9 @@ class EventStreamService:
 
         An error is not raised but yielded as the last event.
 
-        The client receives each event at once. The store receives it with the following ones, at
-        most _MAX_STORE_DELAY_SECONDS later or when the run is idle, but before the client receives
-        the final event.
+        The client receives each event at once. The store receives it with the following ones, with
+        the first one after _MAX_STORE_DELAY_SECONDS or when the run is idle, but before the client
+        receives the final event.
         """
         number, batch = 0, _RecordBatch()
         try:
@@ -82,9 +82,12 @@ class EventStreamService:
                         )
                     records = _create_records(number, format_event(event))
                     number += len(records)
-                    batch.add(records, is_final=isinstance(event, (Answer, Exception)))
+                    batch.add(records)
+                    if isinstance(event, (Answer, Exception)):
+                        batch.store()
                     for record in records:
                         yield StoredEvent(record, event)
+                    batch.store_if_due()
         finally:
             batch.store()
 
@@ -148,14 +151,15 @@ class _RecordBatch:
         self._records: list[EventRecord] = []
         self._started_at = 0.0
 
-    def add(self, records: Sequence[EventRecord], *, is_final: bool) -> None:
-        """Add *records*. Store the batch if they are final, or if the batch is large or old."""
-        now = time.monotonic()
+    def add(self, records: Sequence[EventRecord]) -> None:
         if not self._records:
-            self._started_at = now
+            self._started_at = time.monotonic()
         self._records += records
-        is_old = now - self._started_at >= _MAX_STORE_DELAY_SECONDS
-        if is_final or is_old or len(self._records) >= _MAX_BATCH_RECORDS:
+
+    def store_if_due(self) -> None:
+        """Store the batch if it is large or old."""
+        is_old = time.monotonic() - self._started_at >= _MAX_STORE_DELAY_SECONDS
+        if is_old or len(self._records) >= _MAX_BATCH_RECORDS:
             self.store()
 
     def store(self) -> None:

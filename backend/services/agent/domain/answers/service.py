@@ -38,6 +38,7 @@ from backend.services.agent.domain.personas import Persona, PersonaService
 from backend.services.agent.domain.quotas import QuotaService, UsageMeter
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
+from backend.services.agent.engine.start_queue import StartSlot
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 from backend.services.agent.events import RunStatus
 from backend.services.agent.model import (
@@ -108,6 +109,16 @@ class AnswerService:
         Errors of the request are raised here, before the first event. Closing the events cancels
         the answer.
         """
+        slot = self._runner.start_queue.acquire_slot()
+        try:
+            return self._start_answer(caller, answer_request, slot)
+        except BaseException:
+            slot.release()
+            raise
+
+    def _start_answer(
+        self, caller: Caller, answer_request: AnswerRequest, slot: StartSlot
+    ) -> StreamEvents:
         model = self._models.resolve_name(answer_request.model)
         persona = self._personas.find_persona(caller, answer_request.persona)
         self._quotas.check_quota(caller)
@@ -121,12 +132,32 @@ class AnswerService:
             if answer_request.on_busy == "reject":
                 raise
             run = None
-        return _start_events(self._generate_answer(caller, answer_request, model, persona, run))
+        return _start_events(
+            self._generate_answer(caller, answer_request, model, persona, run, slot)
+        )
 
     def resume_answer(
         self, caller: Caller, conversation_id: str, *, approved: bool, approval_id: str | None
     ) -> StreamEvents:
         """Resume the paused run of a conversation after the user's decision."""
+        slot = self._runner.start_queue.acquire_slot()
+        try:
+            return self._resume_answer(
+                caller, conversation_id, slot, approved=approved, approval_id=approval_id
+            )
+        except BaseException:
+            slot.release()
+            raise
+
+    def _resume_answer(
+        self,
+        caller: Caller,
+        conversation_id: str,
+        slot: StartSlot,
+        *,
+        approved: bool,
+        approval_id: str | None,
+    ) -> StreamEvents:
         run, state = self._run_leases.resume_run(
             caller, conversation_id, approval_id, approved=approved
         )
@@ -143,7 +174,7 @@ class AnswerService:
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
         draft.restore_paused_state(state)
-        return _start_events(self._generate_stored_answer(caller, run, draft))
+        return _start_events(self._generate_stored_answer(caller, run, draft, slot))
 
     def answer_without_conversation(self, run_request: RunRequest) -> StreamEvents:
         """Answer the last message of the request's history. The client stores the conversation."""
@@ -157,9 +188,10 @@ class AnswerService:
         caller = run_request.tool_context.caller
         meter = self._quotas.create_meter(caller, run_request.model)
         status: RunStatus = "failed"
+        slot = self._runner.start_queue.acquire_slot()
         try:
             meter.reserve_tokens()
-            with closing(self._generate_events(draft, None, lambda: False, meter)) as events:
+            with closing(self._generate_events(draft, None, lambda: False, meter, slot)) as events:
                 for event in events:
                     # Callers may close the events after the answer.
                     if isinstance(event, Answer):
@@ -169,6 +201,7 @@ class AnswerService:
             status = "done" if status == "done" else CANCELLED
             raise
         finally:
+            slot.release()
             self._run_outcomes.store_usage(caller, draft, meter, status)
 
     def _add_history(
@@ -199,8 +232,10 @@ class AnswerService:
         model: str,
         persona: Persona,
         run: LeasedRun | None,
+        slot: StartSlot,
     ) -> StreamEvents:
         if run is None:
+            slot.release()
             run = yield from self._wait_for_conversation(caller, answer_request)
         run_request = RunRequest(
             model,
@@ -214,7 +249,7 @@ class AnswerService:
             request_type=answer_request.request_type,
         )
         draft = AnswerDraft(run_request, CitationFinder(self._embedder, run.request))
-        yield from self._generate_stored_answer(caller, run, draft)
+        yield from self._generate_stored_answer(caller, run, draft, slot)
 
     def _wait_for_conversation(
         self, caller: Caller, answer_request: AnswerRequest
@@ -237,9 +272,12 @@ class AnswerService:
         raise ConversationBusy
 
     def _generate_stored_answer(
-        self, caller: Caller, run: LeasedRun, draft: AnswerDraft
+        self, caller: Caller, run: LeasedRun, draft: AnswerDraft, slot: StartSlot
     ) -> StreamEvents:
-        """Yield the events of the answer. Its result is stored before the final event is sent."""
+        """Yield the events of the answer. Its result is stored before the final event is sent.
+
+        *slot* is released when the run has called its model, has its first event, or ends.
+        """
         status: RunStatus = "failed"
         answer = None
         meter = self._quotas.create_meter(caller, draft.run_request.model)
@@ -251,9 +289,11 @@ class AnswerService:
         try:
             yield IdleEvent()
             yield RunStarted(run.conversation_id, run.run_id, run.message_id, run.parent_id)
-            yield from self._add_history(caller, run, draft, must_stop)
+            for event in self._add_history(caller, run, draft, must_stop):
+                slot.release()  # the model writes a summary
+                yield event
             meter.reserve_tokens()
-            with closing(self._generate_events(draft, run, must_stop, meter)) as events:
+            with closing(self._generate_events(draft, run, must_stop, meter, slot)) as events:
                 for event in events:
                     if isinstance(event, Answer):
                         answer = event
@@ -265,6 +305,7 @@ class AnswerService:
             status = CANCELLED
             raise
         finally:
+            slot.release()
             finish_reason = status if answer is None else answer.finish_reason
             self._run_outcomes.store_outcome(caller, run, draft, meter, status, finish_reason)
         if answer is not None:
@@ -276,10 +317,12 @@ class AnswerService:
         run: LeasedRun | None,
         must_stop: Callable[[], bool],
         meter: UsageMeter,
+        slot: StartSlot,
     ) -> StreamEvents:
         request = replace(draft.run_request, remaining_daily_tokens=meter.remaining_tokens)
-        with closing(self._runner.stream_run(request)) as events:
+        with closing(self._runner.stream_run(request, slot.release)) as events:
             for event in events:
+                slot.release()
                 meter.count_event(event)
                 if must_stop():
                     yield draft.to_answer(run, CANCELLED)

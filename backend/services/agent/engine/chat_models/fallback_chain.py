@@ -37,10 +37,14 @@ class FallbackChain:
         requested_model: str,
         record_fallback: RecordFallback,
         priority: FirstTokenPriority,
+        on_model_call: Callable[[], None],
     ) -> None:
-        """Create the chain of one run, which has precedence until its first token or `close`."""
+        """Create the chain of one run, which has precedence until its first token or `close`.
+
+        *on_model_call* is called before each request to a model.
+        """
         self.model = requested_model
-        self.first_token = FirstTokenCallback(priority)
+        self.first_token = FirstTokenCallback(priority, on_model_call)
         self._models = models
         self._record_fallback = record_fallback
         self._fallbacks = iter(models.get_fallbacks(requested_model))
@@ -84,9 +88,10 @@ class FirstTokenCallback(AsyncCallbackHandler):
 
     run_inline = True  # otherwise a failure could be handled before the token that preceded it
 
-    def __init__(self, priority: FirstTokenPriority) -> None:
+    def __init__(self, priority: FirstTokenPriority, on_model_call: Callable[[], None]) -> None:
         self.has_arrived = False
         self._priority = priority
+        self._on_model_call = on_model_call
         priority.add_waiting_run(self)
 
     def close(self) -> None:
@@ -95,6 +100,7 @@ class FirstTokenCallback(AsyncCallbackHandler):
 
     async def on_chat_model_start(self, *_args: Any, **_: Any) -> None:
         self._priority.limit_waiting_run(self)
+        self._on_model_call()
 
     async def on_llm_new_token(
         self,
