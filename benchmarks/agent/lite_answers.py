@@ -72,7 +72,7 @@ class Library:
         """Return the answer from the first of *paragraphs*, of those that exist."""
         postings = [self._postings[item["_id"]] for item in paragraphs]
         indexes = KeywordIndexCache(lambda _, __: IndexUpdate(0, None, postings), max_chunks=1)
-        weights = indexes.inverse_document_frequencies({"": 0}, question)
+        weights = indexes.weigh_terms({"": 0}, question).by_term
         chunks = [
             Chunk(
                 item["_id"],

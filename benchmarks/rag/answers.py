@@ -113,7 +113,7 @@ class Corpus:
         ranking = fuse_rankings(
             dense_scores, {key[4:].split(".")[0]: score for key, score in keyword_scores.items()}
         )
-        term_weights = self._keyword_indexes.inverse_document_frequencies({collection: 0}, text)
+        term_weights = self._keyword_indexes.weigh_terms({collection: 0}, text).by_term
         first = [self._build_hit(key, score) for key, score in list(ranking.items())[:DEPTH]]
         hits = rerank_by_terms(text, first, term_weights)[:MAX_CHUNKS]
         ranked = rank_hit_sentences(text, hits, self._similarities, term_weights)

@@ -89,7 +89,7 @@ class Library:
     def answer(self, question: Question) -> str:
         """Return the extractive answer, or "" if the question is refused."""
         text = self._complete(question)
-        weights = self._keyword_indexes.inverse_document_frequencies({"": 0}, text)
+        weights = self._keyword_indexes.weigh_terms({"": 0}, text).by_term
         hits = rerank_by_terms(text, self._search(text), weights)[:MAX_CHUNKS]
         options = get_answer_options(text, hits, is_multilingual=self._is_multilingual)
         ranked = rank_hit_sentences(text, hits, self._similarities, weights, options)

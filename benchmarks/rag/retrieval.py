@@ -53,7 +53,7 @@ def _measure(
     started_at = time.process_time()
     int8 = rank_by_vectors(question_set, embedder.encode(texts), embedder.encode(questions))
     seconds = time.process_time() - started_at
-    tokens = sum(len(embedder.tokenizer.encode(text).ids) for text in texts + questions)
+    tokens = sum(len(embedder.tokenizer.encode(text)) for text in texts + questions)
     fp32 = rank_by_vectors(question_set, encode_fp32(texts), encode_fp32(questions))
     keyword = rank_by_keywords(question_set, texts)
 
@@ -91,7 +91,7 @@ def _open_fp32_model(file: Path, embedder: BuiltInEmbedder) -> Callable[[list[st
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def encode(texts: list[str]) -> Vectors:
-        ids = [embedder.tokenizer.encode(text).ids for text in texts]
+        ids = [embedder.tokenizer.encode(text) for text in texts]
         rows = np.empty((len(texts), 384), np.float32)
         for batch in batch_by_length(ids):
             inputs = zip(("ids", "mask"), pad_batch([ids[i] for i in batch]), strict=True)

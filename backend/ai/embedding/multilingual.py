@@ -66,6 +66,7 @@ class MultilingualEmbedder:
         Raises:
             ModelFilesError: the model is not installed.
         """
+        self.tokenizer.load()
         self._encoder.load()
 
     def _build_inputs(self, ids: NDArray[np.int32], mask: NDArray[np.int32]) -> Inputs:

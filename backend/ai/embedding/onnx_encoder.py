@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from backend import trim_heap
 from backend.ai.embedder import Vectors
 from backend.ai.embedding.lazy_model import LazyModel
 from backend.ai.model_files import find_model_file
@@ -74,9 +75,14 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(
+        # Plans of memory for inputs of one shape take a quarter more memory, and save no time:
+        # nearly every batch has another shape.
+        options.enable_mem_pattern = False
+        session = onnxruntime.InferenceSession(
             find_model_file(self._graph), options, providers=["CPUExecutionProvider"]
         )
+        trim_heap()  # loading needs twice the memory of the graph
+        return session
 
     def _free_intermediate_values(self, session: onnxruntime.InferenceSession) -> None:
         """Return the memory of earlier batches, about 70 MB, to the system.

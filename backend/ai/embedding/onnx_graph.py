@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from backend.ai.embedding.weights import Tensors
+from backend.ai.embedding.weights import WORD_EMBEDDINGS, Tensors
 
 HEADS = 12
 DIMENSIONS = 384
@@ -79,7 +79,7 @@ class _GraphBuilder:
         return f"{layer}output.dense.weight" in self._weights
 
     def _has_words(self) -> bool:
-        return "embeddings.word_embeddings.weight" in self._weights
+        return WORD_EMBEDDINGS in self._weights
 
     def _build_token_input(self) -> onnx.ValueInfoProto:
         if self._has_words():
@@ -92,7 +92,7 @@ class _GraphBuilder:
         if not self._has_words():
             return "words"
         # Half precision suffices for the word embeddings, which are half of the model.
-        table = self._weights["embeddings.word_embeddings.weight"].astype(np.float16)
+        table = self._weights[WORD_EMBEDDINGS].astype(np.float16)
         self._add("Gather", ["$table", "ids"], "word_half", table=table)
         return self._add("Cast", ["word_half"], "word", to=TensorProto.FLOAT)
 

@@ -38,6 +38,14 @@ class PieceTokenizer:
         ids: list[int] = processor.encode(text, out_type=int)[: MAX_TOKENS - 2]
         return [processor.bos_id(), *ids, processor.eos_id()]
 
+    def load(self) -> None:
+        """Load the vocabulary, so that the next text is tokenized without delay.
+
+        Raises:
+            ModelFilesError: the model is not installed.
+        """
+        self._processor.get()
+
 
 def _load_processor() -> "SentencePieceProcessor":
     # Imported here: installations that only have English documents do not need it.

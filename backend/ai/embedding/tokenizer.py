@@ -1,6 +1,6 @@
 """Tokenizer of the built-in embedding model: token counts and the characters of each token."""
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from backend.ai.embedding.lazy_model import LazyModel
 from backend.ai.model_files import EMBEDDING_TOKENIZER, find_model_file
@@ -16,8 +16,7 @@ class EmbeddingTokenizer:
     """
 
     def __init__(self) -> None:
-        self._untruncated_tokenizer = LazyModel(_open_untruncated_tokenizer)
-        self._truncating_tokenizer = LazyModel(_open_truncating_tokenizer)
+        self._tokenizer = LazyModel(_open_tokenizer)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of *text*, not limited by MAX_TOKENS."""
@@ -25,29 +24,28 @@ class EmbeddingTokenizer:
 
     def find_token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of each token in order; the token is `text[start:end]`."""
-        encoding = self._untruncated_tokenizer.get().encode(text, add_special_tokens=False)
+        encoding = self._tokenizer.get().encode(text, add_special_tokens=False)
         spans: list[tuple[int, int]] = encoding.offsets
         return spans
 
-    def encode(self, text: str) -> Encoding:
-        """Return the model input for *text*, truncated to MAX_TOKENS."""
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids for the model, truncated to MAX_TOKENS."""
         # Do not use encode_batch: it starts a thread for every processor.
-        return self._truncating_tokenizer.get().encode(text)
+        ids: list[int] = self._tokenizer.get().encode(text).ids
+        # The last token marks the end. A second tokenizer that truncates would load its own tables.
+        return ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]]
+
+    def load(self) -> None:
+        """Load the tables, so that the next text is tokenized without delay.
+
+        Raises:
+            ModelFilesError: the model is not installed.
+        """
+        self._tokenizer.get()
 
 
-def _open_untruncated_tokenizer() -> Tokenizer:
-    tokenizer = _read_tokenizer()
+def _open_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer.from_str(find_model_file(EMBEDDING_TOKENIZER).read_text("utf-8"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-def _open_truncating_tokenizer() -> Tokenizer:
-    tokenizer = _read_tokenizer()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _read_tokenizer() -> Tokenizer:
-    return Tokenizer.from_str(find_model_file(EMBEDDING_TOKENIZER).read_text("utf-8"))

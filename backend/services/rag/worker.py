@@ -80,6 +80,8 @@ def _run_worker(
     components = RagComponents.open(
         settings, embedder, RagMetrics(metrics.registry), multilingual_embedder=multilingual
     )
+    # Parsers and models are loaded in the background, while the rest of the worker starts.
+    components.ingestion.prepare_next_document()
     components.database.register_metrics(metrics)
     metrics.register_polled(
         DependencyCollector(

@@ -18,7 +18,13 @@ def test_token_spans_are_the_characters_of_the_tokens():
 
 def test_token_count_is_not_limited_by_the_sequence_length():
     assert TOKENIZER.count_tokens("word " * 1000) == 1000
-    assert len(TOKENIZER.encode("word " * 1000).ids) == MAX_TOKENS
+    assert len(TOKENIZER.encode("word " * 1000)) == MAX_TOKENS
+
+
+def test_truncated_text_ends_with_the_token_that_marks_the_end():
+    short, long = TOKENIZER.encode("word"), TOKENIZER.encode("word " * 1000)
+
+    assert long == [short[0], *[short[1]] * (MAX_TOKENS - 2), short[-1]]
 
 
 @given(st.text())

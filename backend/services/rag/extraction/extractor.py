@@ -78,6 +78,10 @@ class Extractor:
         self._running: dict[ParserProcess, Path] = {}
         self._stopped = False
 
+    def prepare(self, document_type: DocumentType) -> None:
+        """Begin to load what the extraction of a file needs, without waiting for it."""
+        self._processes.prepare(document_type.name)
+
     def extract_text(
         self,
         file: Path,

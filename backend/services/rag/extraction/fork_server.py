@@ -1,11 +1,12 @@
 """The extraction server: imports parsers, then forks a process for each file.
 
-    python -m backend.services.rag.extraction.fork_server FD
+    python -m backend.services.rag.extraction.fork_server FD TYPE
 
-FD is a Unix stream socket. A request consists of the arguments of extraction/process.py and two
-descriptors, its standard input and output. The reply is FORKED with a process descriptor (pidfd),
-or without one if the process has already ended. The server ends when the socket is closed, and its
-children end with it.
+FD is a Unix stream socket. TYPE is the document type whose parser is imported before the first
+request. A request consists of the arguments of extraction/process.py and two descriptors, its
+standard input and output. The reply is FORKED with a process descriptor (pidfd), or without one if
+the process has already ended. The server ends when the socket is closed, and its children end with
+it.
 
 It has the empty environment of an extraction process, parses no file itself, and has a single
 thread, so that no lock is held and no thread is missing in its children.
@@ -31,9 +32,10 @@ def encode_request(arguments: Sequence[str]) -> bytes:
     return json.dumps(list(arguments)).encode()
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, type_name: str) -> None:
     # The kernel removes children that have ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    process.preload(type_name)
     with socket.socket(fileno=descriptor) as connection:
         arguments = _serve(connection)
     if arguments is not None:  # in a forked process only
@@ -75,4 +77,4 @@ def _become_parser(child_input: int, child_output: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

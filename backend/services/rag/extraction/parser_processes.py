@@ -41,6 +41,9 @@ class ParserProcess(Protocol):
 class ParserProcesses(Protocol):
     """Starts parser processes."""
 
+    def prepare(self, type_name: str) -> None:
+        """Begin to load what a process of *type_name* needs, without waiting for it."""
+
     def start(self, arguments: Sequence[str]) -> ParserProcess:
         """Start a process with the arguments of extraction/process.py. Raises OSError."""
         ...
@@ -55,6 +58,9 @@ class ParserProcesses(Protocol):
 
 class SpawnedProcesses:
     """Starts each process in an interpreter of its own."""
+
+    def prepare(self, type_name: str) -> None:
+        """Do nothing."""
 
     def start(self, arguments: Sequence[str]) -> ParserProcess:
         return _SpawnedProcess(self.get_command(arguments))
@@ -103,6 +109,12 @@ class ForkedProcesses:
         self._server: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
 
+    def prepare(self, type_name: str) -> None:
+        """Start the server, unless it runs, and let it import the parser of *type_name*."""
+        with self._lock, suppress(OSError):  # `start` tries again and reports the error
+            if self._connection is None:
+                self._start_server(type_name)
+
     def start(self, arguments: Sequence[str]) -> ParserProcess:
         with self._lock:
             try:
@@ -120,7 +132,7 @@ class ForkedProcesses:
             self._end_server()
 
     def _fork(self, arguments: Sequence[str]) -> ParserProcess:
-        connection = self._connection or self._start_server()
+        connection = self._connection or self._start_server(arguments[0])
         child_input, stdin = os.pipe()
         stdout, child_output = os.pipe()
         try:
@@ -137,12 +149,12 @@ class ForkedProcesses:
             os.close(child_output)
         return _ForkedProcess(descriptors[0] if descriptors else None, stdin, stdout)
 
-    def _start_server(self) -> socket.socket:
+    def _start_server(self, type_name: str) -> socket.socket:
         connection, other_end = socket.socketpair()
         connection.settimeout(_FORK_TIMEOUT_SECONDS)
         with other_end:
             self._server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", _SERVER, str(other_end.fileno())],
+                [sys.executable, "-m", _SERVER, str(other_end.fileno()), type_name],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -14,7 +14,8 @@ _RECOUNT_INTERVAL_SECONDS = 600.0
 class IndexingThreads:
     """One thread embeds chunks and sentences in turn, one counts words of previous versions again.
 
-    Only one process embeds chunks, and only one embeds sentences, at a time.
+    Only one process embeds chunks, and only one embeds sentences, at a time. The threads begin
+    after _IDLE_SECONDS: a worker is usually started for a document, which is processed first.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class IndexingThreads:
             "embedding",
             _IDLE_SECONDS,
             self._embed_time_slices,
+            runs_at_start=False,
             on_stop=self._stop_embedding,
             stops_at_exit=True,
         )
@@ -42,11 +44,6 @@ class IndexingThreads:
 
     def start(self) -> None:
         self._embedding.start()
-        self._recount.start()
-
-    def wake(self) -> None:
-        """Look for chunks and sentences immediately."""
-        self._embedding.wake()
 
     def has_unfinished_work(self) -> bool:
         """Return True if vectors are missing or wait for removal, or word counts are outdated."""
@@ -63,6 +60,7 @@ class IndexingThreads:
         self._recount.stop(_STOP_SECONDS)
 
     def _embed_time_slices(self) -> bool:
+        self._recount.start()
         has_worked = self._reembedder.run_time_slice()
         return self._sentence_embedder.run_time_slice() or has_worked
 

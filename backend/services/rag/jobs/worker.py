@@ -41,10 +41,7 @@ def run_polling_worker(
         pipe: wakes the worker at once. The worker then also ends if it has no work for minutes.
     """
     _log.info("ready, processing up to %d documents at a time", threads)
-    workers: list[IngestionThread | IndexingThreads] = [
-        *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
-        indexing,
-    ]
+    workers = [IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)]
     ended = threading.Event()
 
     def end() -> None:
@@ -56,6 +53,7 @@ def run_polling_worker(
         signal.signal(number, lambda *_: end())
     for worker in workers:
         worker.start()
+    indexing.start()
     if pipe is None:
         ended.wait()
     else:
@@ -63,6 +61,7 @@ def run_polling_worker(
     _log.info("shutting down")
     for worker in workers:
         worker.stop()
+    indexing.stop()
 
 
 def _wait_until_idle(
@@ -70,7 +69,7 @@ def _wait_until_idle(
     ended: threading.Event,
     ingestion: IngestionRunner,
     indexing: IndexingThreads,
-    workers: Sequence[IngestionThread | IndexingThreads],
+    workers: Sequence[IngestionThread],
 ) -> None:
     """Wake *workers* by *pipe* until there was no work for _IDLE_SECONDS or *ended* is set."""
     last_work_at = float("-inf")

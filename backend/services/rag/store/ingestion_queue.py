@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
@@ -19,7 +20,14 @@ from backend.services.rag.store.documents import (
 MAX_RETRY_DELAY_SECONDS = 600
 
 
-def claim_document(session: Session, now: datetime) -> DocumentRow | None:
+class ClaimedDocument(NamedTuple):
+    """A claimed document. *is_first* is True if it was never claimed before."""
+
+    row: DocumentRow
+    is_first: bool
+
+
+def claim_document(session: Session, now: datetime) -> ClaimedDocument | None:
     """Claim the next due document and return it, or None if no document is due.
 
     The tenant that was served least recently comes first, and of this tenant the oldest upload.
@@ -35,18 +43,24 @@ def claim_document(session: Session, now: datetime) -> DocumentRow | None:
             .with_for_update(skip_locked=True, of=DocumentRow)
         )
         if row is not None:
+            is_first = row.heartbeat is None
             row.status = "processing"
             row.claim = new_id("clm")
             row.heartbeat = now
             row.not_before = None
             row.attempts += 1
-            return row
+            return ClaimedDocument(row, is_first)
     return None
 
 
 def has_due_document(session: Session, now: datetime) -> bool:
     """Return True if at least one document waits whose delay is over."""
     return bool(session.scalar(select(exists(select(DocumentRow.id).where(_is_due(now))))))
+
+
+def get_due_document(session: Session, now: datetime) -> DocumentRow | None:
+    """Return a due document, or None. Another one may be claimed first."""
+    return session.scalar(select(DocumentRow).where(_is_due(now)).limit(1))
 
 
 def has_due_or_claimed_document(session: Session, now: datetime) -> bool:

@@ -85,6 +85,15 @@ def test_forked_process_is_killed_by_its_deadline(processes, tmp_path):
         extract(processes, file, "text", timeout_seconds=1, ocr_timeout_seconds=60)
 
 
+def test_prepared_server_extracts_files_of_any_type(processes, find_server):
+    processes.prepare("pdf")
+    prepared = find_server()
+
+    assert len(extract(processes, PDF).pages) == 5
+    assert extract(processes, DATA / "handbook-1p.docx", "docx").pages
+    assert find_server() == prepared
+
+
 def test_killed_server_is_replaced(processes, find_server):
     extract(processes, PDF)
     (server,) = find_server()

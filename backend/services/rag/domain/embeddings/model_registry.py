@@ -253,6 +253,18 @@ class EmbeddingModelRegistry:
         pending = {"building", "selected"} if tenant_id in tenants else {"building"}
         return [model for model in models if model == serving or model.state in pending]
 
+    def load_models_to_index(self, tenant_id: str) -> None:
+        """Load the models of `list_models_to_index` that run in this process.
+
+        Raises:
+            ModelFilesError: one is not installed.
+        """
+        for model in self.list_models_to_index(tenant_id):
+            if model.name == BUILT_IN:
+                self._built_in.load()
+            elif model.name == MULTILINGUAL:
+                self._multilingual.load()
+
     def list_multilingual_tenants(self) -> Collection[str]:
         """Return the tenants that the multilingual model serves or will serve."""
         return self._read_current().tenants.keys()

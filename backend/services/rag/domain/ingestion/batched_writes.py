@@ -45,12 +45,14 @@ def write_batches(
     batches: Iterable[Sequence[ItemT]],
     write: Callable[[Session, Sequence[ItemT]], None],
 ) -> None:
-    """Call *write* in a transaction for each batch, with a pause after it."""
+    """Call *write* in a transaction for each batch, with pauses between the transactions."""
+    previous_seconds = 0.0
     for batch in batches:
+        sleep(min(previous_seconds, _MAX_PAUSE_SECONDS))
         started_at = monotonic()
         with database.write(tenant_id) as session:
             write(session, batch)
-        _pause(started_at)
+        previous_seconds = monotonic() - started_at
 
 
 def delete_old_generations(

@@ -1,9 +1,10 @@
 """Ingestion pipeline of one document: extract, chunk, embed, index, publish."""
 
 import logging
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from time import monotonic
@@ -91,6 +92,22 @@ class IngestionPipeline:
         # By blob, the paths that the running extractions read.
         self._extracted_files: dict[str, Path] = {}
 
+    def prepare(self, job: IngestionJob) -> None:
+        """Begin to load the parser and the models that *job* needs, if they are not loaded.
+
+        They are loaded in parallel, while the job is claimed and its file is extracted.
+        """
+        if job.needs_extraction:
+            self._extractor.prepare(get_type_by_media_type(job.content_type))
+        threading.Thread(
+            target=self._load_models, args=(job.tenant_id,), name="model-loading", daemon=True
+        ).start()
+
+    def _load_models(self, tenant_id: str) -> None:
+        # The job itself reports an error, when it needs the model.
+        with suppress(Exception):
+            self._models.load_models_to_index(tenant_id)
+
     def process_document(
         self, job: IngestionJob, deadline: float, cancellation: CancellationToken
     ) -> bool:
@@ -107,13 +124,15 @@ class IngestionPipeline:
             ClaimLost: another process or request took over the document.
             ShutdownRequested: the process is shutting down.
         """
+        self.prepare(job)
         progress = _ProgressRecorder(self._database, job, cancellation)
         if job.indexed_chunks is None:
-            self._delete_unfinished_generation(job)
+            if not job.is_first:
+                self._delete_unfinished_generation(job)
             title = (
-                self._rechunk_stored_text(job)
-                if job.visible_generation
-                else self._extract_and_chunk(job, progress)
+                self._extract_and_chunk(job, progress)
+                if job.needs_extraction
+                else self._rechunk_stored_text(job)
             )
         else:
             title = job.title

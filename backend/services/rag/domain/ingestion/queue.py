@@ -1,7 +1,7 @@
 """Queue of ingestion jobs: claims, heartbeats and retries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database
@@ -24,6 +24,7 @@ class IngestionJob:
     Attributes:
         indexed_chunks: chunks already indexed by an interrupted attempt, or None if its text was
             not stored.
+        is_first: whether no job has processed the document before, so that nothing of it is stored.
     """
 
     claim: str
@@ -41,6 +42,12 @@ class IngestionJob:
     attempts: int
     request_id: str | None
     traceparent: str | None
+    is_first: bool = False
+
+    @property
+    def needs_extraction(self) -> bool:
+        """True if the text of the file is not stored yet."""
+        return self.indexed_chunks is None and not self.visible_generation
 
     @property
     def visible_generation(self) -> int:
@@ -64,13 +71,20 @@ class IngestionQueue:
         if not self.has_due_document():  # a read is cheaper than a transaction that can write
             return None
         with self._database.write() as session:
-            row = store.claim_document(session, utc_now())
-            if row is None:
+            claimed = store.claim_document(session, utc_now())
+            if claimed is None:
                 return None
+            row = claimed.row
             if row.indexed is None:
                 row.stage = "extracting" if row.generation == 0 else "chunking"
                 row.done = row.total = 0
-            return _to_job(row)
+            return replace(_to_job(row), is_first=claimed.is_first)
+
+    def find_due_job(self) -> IngestionJob | None:
+        """Return a job that is due, without claiming it. Another process may claim it first."""
+        with self._database.read() as session:
+            row = store.get_due_document(session, utc_now())
+            return None if row is None else _to_job(row)
 
     def has_due_document(self) -> bool:
         with self._database.read() as session:

@@ -112,6 +112,12 @@ class IngestionRunner:
         """Return counts by status and ages of all tenants' documents."""
         return self._queue.get_queue_state()
 
+    def prepare_next_document(self) -> None:
+        """Begin to load what the next document needs, if one is due. Does not wait for it."""
+        job = self._queue.find_due_job()
+        if job is not None:
+            self._pipeline.prepare(job)
+
     def process_next_document(self) -> bool:
         """Delete the data of deleted documents, then process one document or a part of a long one.
 

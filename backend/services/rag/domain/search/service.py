@@ -1,7 +1,8 @@
 """Search for chunks in all collections that a user can read."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from time import perf_counter
 from typing import Final, Literal
@@ -14,6 +15,7 @@ from backend.services.rag.domain.embeddings.model_registry import EmbeddingModel
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.domain.search.document_attributes import DocumentAttributes
+from backend.services.rag.domain.search.document_languages import DocumentLanguages
 from backend.services.rag.domain.search.filters import Condition
 from backend.services.rag.domain.search.fusion import (
     DEPTH,
@@ -33,9 +35,12 @@ from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavaila
 from backend.services.rag.model import SearchHit, SearchStage, Viewer
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collections as collection_store
-from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.chunks import VisibleChunk
-from backend.services.rag.store.keyword_index.index import MAX_TERM_SCORE, KeywordIndexCache
+from backend.services.rag.store.keyword_index.index import (
+    MAX_TERM_SCORE,
+    KeywordIndexCache,
+    QueryTermWeights,
+)
 
 # Maximum share of its words that a query in another language has in common with English documents.
 _MAX_FOREIGN_COVERAGE: Final = 0.5
@@ -104,6 +109,7 @@ class SearchService:
         self._reembedder = reembedder
         self._keyword_indexes = keyword_indexes
         self._attributes = attributes
+        self._languages = DocumentLanguages(database)
         self._reranker = reranker
         self._metrics = metrics or RagMetrics()
 
@@ -122,34 +128,34 @@ class SearchService:
 
     def search_with_term_weights(self, viewer: Viewer, query: SearchQuery) -> WeightedSearchResult:
         """Search like `search_chunks`, and return term weights from the searched collections."""
-        result, versions = self._search_and_record(viewer, query)
-        weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
-        return WeightedSearchResult(result.hits, result.degraded, weights)
+        result, terms = self._search_and_record(viewer, query)
+        return WeightedSearchResult(result.hits, result.degraded, terms.weights.by_term)
 
     def _search_and_record(
         self, viewer: Viewer, query: SearchQuery
-    ) -> tuple[SearchResult, Mapping[str, int]]:
+    ) -> "tuple[SearchResult, _QueryTerms]":
         started_at = perf_counter()
         try:
-            result, versions = self._search(viewer, query)
+            result, terms = self._search(viewer, query)
         except Exception as error:  # counted, then raised again
             code = getattr(error, "code", "internal_error")
             self._metrics.record_failed_search(query.mode, perf_counter() - started_at, code)
             raise
         self._metrics.record_search(query.mode, perf_counter() - started_at, len(result.hits))
-        return result, versions
+        return result, terms
 
-    def _search(self, viewer: Viewer, query: SearchQuery) -> tuple[SearchResult, Mapping[str, int]]:
-        """Return the result and the versions of the searched collections by id."""
+    def _search(self, viewer: Viewer, query: SearchQuery) -> "tuple[SearchResult, _QueryTerms]":
+        """Return the result, and the query's terms in the searched collections."""
         degraded: list[SearchStage] = []
         versions, document_ids = self._resolve_scope(viewer, query)
-        ranking = self._score_chunks(viewer, query, versions, document_ids, degraded)
+        terms = _QueryTerms(self._keyword_indexes, versions, query.text)
+        ranking = self._score_chunks(viewer, query, versions, document_ids, terms, degraded)
         hits = self._load_visible_hits(viewer, versions, ranking.scores, max(query.k, RERANK_DEPTH))
         is_default = query.rerank is None and query.mode == "hybrid"
         if query.rerank or (is_default and ranking.shares_words):
-            hits = self._rerank_hits(query, versions, hits, degraded)
+            hits = self._rerank_hits(query, terms, hits, degraded)
         best = [replace(hit, score=round(hit.score, 6)) for hit in hits[: query.k]]
-        return SearchResult(best, degraded), versions
+        return SearchResult(best, degraded), terms
 
     def _load_visible_hits(
         self,
@@ -179,7 +185,7 @@ class SearchService:
     def _rerank_hits(
         self,
         query: SearchQuery,
-        versions: Mapping[str, int],
+        terms: "_QueryTerms",
         hits: list[SearchHit],
         degraded: list[SearchStage],
     ) -> list[SearchHit]:
@@ -189,8 +195,7 @@ class SearchService:
             if reranked is not None:
                 return [*reranked, *hits[len(reranked) :]]
             degraded.append("reranking")
-        weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
-        return rerank_by_terms(query.text, hits, weights)
+        return rerank_by_terms(query.text, hits, terms.weights.by_term)
 
     def _resolve_scope(
         self, viewer: Viewer, query: SearchQuery
@@ -225,6 +230,7 @@ class SearchService:
         query: SearchQuery,
         versions: Mapping[str, int],
         document_ids: Collection[str] | None,
+        terms: "_QueryTerms",
         degraded: list[SearchStage],
     ) -> "_Ranking":
         """Return the scored chunks.
@@ -257,7 +263,7 @@ class SearchService:
         keyword = best | {key: keyword[key] for key in dense if key in keyword}
         if query.mode == "keyword":
             return _Ranking(keyword)
-        return self._fuse(viewer, query, versions, dense, keyword)
+        return self._fuse(viewer, query, terms, dense, keyword)
 
     def _require_language(
         self, viewer: Viewer, query: SearchQuery, versions: Mapping[str, int]
@@ -284,7 +290,8 @@ class SearchService:
         # An English query can be detected wrongly. Documents in English contain its words.
         return (
             viewer.tenant_id in self._models.list_multilingual_tenants()
-            or self._keyword_indexes.term_coverage(versions, query.text) <= _MAX_FOREIGN_COVERAGE
+            or self._keyword_indexes.weigh_terms(versions, query.text).coverage
+            <= _MAX_FOREIGN_COVERAGE
         )
 
     def _is_multilingual(self, viewer: Viewer) -> bool:
@@ -294,7 +301,7 @@ class SearchService:
         self,
         viewer: Viewer,
         query: SearchQuery,
-        versions: Mapping[str, int],
+        terms: "_QueryTerms",
         dense: Mapping[str, float],
         keyword: Mapping[str, float],
     ) -> "_Ranking":
@@ -302,11 +309,13 @@ class SearchService:
         language = detect_language(query.text)
         if not dense or not self._is_multilingual(viewer):
             return _Ranking(fuse_rankings(dense, keyword))
-        languages = self._get_languages(viewer, dense) if language else {}
-        weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
-        max_score = sum(weights.values()) * MAX_TERM_SCORE
+        languages = (
+            self._languages.get_languages(viewer.tenant_id, dense.keys()) if language else {}
+        )
+        weights = terms.weights
+        max_score = sum(weights.by_term.values()) * MAX_TERM_SCORE
         evidence = KeywordEvidence(
-            coverage=self._keyword_indexes.term_coverage(versions, query.text),
+            coverage=weights.coverage,
             match=max(keyword.values(), default=0.0) / max_score if max_score else 0.0,
             margin=compute_margin(dense, languages, language) if language else 1.0,
         )
@@ -315,15 +324,22 @@ class SearchService:
         scores = fuse_rankings(dense, keyword, evidence.weight)
         return _Ranking(scores, shares_words=evidence.same_language >= _MIN_SAME_LANGUAGE)
 
-    def _get_languages(self, viewer: Viewer, chunk_ids: Iterable[str]) -> dict[str, str]:
-        """Return the languages of the chunks' documents by chunk id."""
-        document_ids = {chunk_id: chunk_store.get_document_id(chunk_id) for chunk_id in chunk_ids}
-        with self._database.read(viewer.tenant_id) as session:
-            languages = document_store.get_languages(session, set(document_ids.values()))
-        return {
-            chunk_id: languages.get(document_id, "")
-            for chunk_id, document_id in document_ids.items()
-        }
+
+class _QueryTerms:
+    """The terms of a query in the searched collections, which are looked up once and when needed.
+
+    Args:
+        versions: minimum version by collection id.
+    """
+
+    def __init__(self, indexes: KeywordIndexCache, versions: Mapping[str, int], text: str) -> None:
+        self._indexes = indexes
+        self._versions = versions
+        self._text = text
+
+    @cached_property
+    def weights(self) -> QueryTermWeights:
+        return self._indexes.weigh_terms(self._versions, self._text)
 
 
 @dataclass(frozen=True, slots=True)

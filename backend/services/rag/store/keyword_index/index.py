@@ -129,9 +129,8 @@ class KeywordIndex:
 
     def count_chunks(self, term_hashes: Iterable[int]) -> int:
         """Return the number of chunks that contain any of the terms."""
-        return sum(
-            len(matches.rows) for matches in self._find_any(term_hashes) if matches is not None
-        )
+        hashes = list(term_hashes)
+        return sum(segment.count_matches(hashes) for segment in self._segments)
 
     def _find_any(self, term_hashes: Iterable[int]) -> list[TermMatches | None]:
         """Return the chunks of each segment that contain any of the terms."""
@@ -242,6 +241,20 @@ class KeywordIndex:
             self._locations[document_id] = segment, position
 
 
+class QueryTermWeights(NamedTuple):
+    """The terms of a query in the searched collections.
+
+    Attributes:
+        by_term: inverse document frequency of each term. A term that occurs in no chunk has the
+            highest one.
+        coverage: share of the query's terms that the collections contain, weighted by their
+            inverse document frequency, from 0 to 1. It is 0 for a query without terms.
+    """
+
+    by_term: Mapping[str, float]
+    coverage: float
+
+
 class KeywordIndexCache:
     """Indexes of the most recently searched collections, up to *max_chunks* chunks in total."""
 
@@ -262,37 +275,20 @@ class KeywordIndexCache:
         with self._indexes.get(collection_id, version) as index:
             return index.search_chunks(query, limit, document_ids, scored_ids)
 
-    def inverse_document_frequencies(
-        self, versions: Mapping[str, int], query: str
-    ) -> dict[str, float]:
-        """Return the inverse document frequency of each query term over several collections.
-
-        A term that occurs in no chunk has the highest value.
+    def weigh_terms(self, versions: Mapping[str, int], query: str) -> "QueryTermWeights":
+        """Return the weights of the terms of *query* over several collections.
 
         Args:
             versions: minimum version by collection id.
         """
         weights: dict[str, float] = {}
+        known = total = 0.0
         for terms, count, chunk_count in self._count_terms(versions, query):
             idf = _inverse_document_frequency(chunk_count, count)
             weights |= dict.fromkeys(terms, idf)
-        return weights
-
-    def term_coverage(self, versions: Mapping[str, int], query: str) -> float:
-        """Return the share of the query's terms that the collections contain, from 0 to 1.
-
-        Terms are weighted by their inverse document frequency. The share is 0 for a query without
-        terms.
-
-        Args:
-            versions: minimum version by collection id.
-        """
-        known = total = 0.0
-        for _, count, chunk_count in self._count_terms(versions, query):
-            idf = _inverse_document_frequency(chunk_count, count)
             total += idf
             known += idf if count else 0.0
-        return known / total if total else 0.0
+        return QueryTermWeights(weights, known / total if total else 0.0)
 
     def _count_terms(
         self, versions: Mapping[str, int], query: str

@@ -52,8 +52,8 @@ class TermMatches(NamedTuple):
 
 def join_matches(matches: Sequence[TermMatches]) -> TermMatches | None:
     """Return the chunks that contain any of several terms, with the sum of their occurrences."""
-    if not matches:
-        return None
+    if len(matches) < 2:
+        return matches[0] if matches else None
     rows, first, inverse = np.unique(
         np.concatenate([match.rows for match in matches]), return_index=True, return_inverse=True
     )
@@ -122,10 +122,18 @@ class Segment:
 
     def find_matches(self, term_hash: int) -> TermMatches | None:
         """Return the chunks that contain the term, or None."""
+        span = self._find_span(term_hash)
+        return None if span is None else self._read_matches(*span)
+
+    def _find_span(self, term_hash: int) -> tuple[int, int] | None:
+        """Return the start and the end of the postings of the term, or None."""
         index = int(np.searchsorted(self._hashes, np.uint64(term_hash)))
         if index == len(self._hashes) or self._hashes[index] != term_hash:
             return None
-        postings = self._postings[self._starts[index] : self._starts[index + 1]]
+        return int(self._starts[index]), int(self._starts[index + 1])
+
+    def _read_matches(self, start: int, end: int) -> TermMatches:
+        postings = self._postings[start:end]
         rows = postings >> np.uint32(COUNT_BITS)
         lengths = self.lengths[rows]
         counts = (postings & _COUNT).astype(np.float32)
@@ -133,6 +141,15 @@ class Segment:
             is_live = lengths != _DELETED
             return TermMatches(rows[is_live], counts[is_live], lengths[is_live])
         return TermMatches(rows, counts, lengths)
+
+    def count_matches(self, term_hashes: Sequence[int]) -> int:
+        """Return the number of chunks that contain any of the terms."""
+        spans = list(filter(None, map(self._find_span, term_hashes)))
+        if len(spans) == 1 and not self.deleted_positions:
+            ((start, end),) = spans
+            return end - start
+        joined = join_matches([self._read_matches(*span) for span in spans])
+        return 0 if joined is None else len(joined.rows)
 
     def _find_languages(self) -> AbstractSet[str]:
         counts = {

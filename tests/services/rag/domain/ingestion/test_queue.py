@@ -223,3 +223,19 @@ def test_document_is_due_or_claimed_until_its_job_ends(database, queue):
     queue.fail_job(job, "no_text", "The file contains no text.")
 
     assert not queue.has_due_or_claimed_document()
+
+
+def test_only_the_first_claim_of_a_document_is_the_first(database, queue):
+    add_documents(database, "tenant")
+    first = queue.claim_next_job()
+    queue.return_job(first)
+
+    assert [first.is_first, queue.claim_next_job().is_first] == [True, False]
+
+
+def test_due_job_is_found_without_claiming_it(database, queue):
+    (document_id,) = add_documents(database, "tenant")
+
+    assert queue.find_due_job().document_id == document_id
+    assert queue.claim_next_job().document_id == document_id
+    assert queue.find_due_job() is None

@@ -18,7 +18,7 @@ from backend.services.rag.store.keyword_index.index import (
     KeywordIndex,
     KeywordIndexCache,
 )
-from backend.services.rag.store.keyword_index.postings import build_postings
+from backend.services.rag.store.keyword_index.postings import build_postings, hash_term
 
 TEXTS = {
     "a": "the quick brown fox jumps over the lazy dog",
@@ -150,6 +150,22 @@ def test_deleted_document_is_not_found():
     assert "d" not in search(index, "dog")
 
 
+@pytest.mark.parametrize(
+    ("terms", "count"), [(["dog"], 3), (["dog", "fox"], 3), (["lazi", "common"], 2), (["owl"], 0)]
+)
+def test_chunks_with_any_of_several_terms_are_counted_once(terms, count):
+    assert build_index(TEXTS).count_chunks(map(hash_term, terms)) == count
+
+
+@pytest.mark.parametrize(("terms", "count"), [(["dog"], 2), (["dog", "fox"], 2)])
+def test_chunks_of_deleted_documents_are_not_counted(terms, count):
+    index = build_index(TEXTS)
+
+    index.delete_document("doc_d")
+
+    assert index.count_chunks(map(hash_term, terms)) == count
+
+
 def test_search_is_restricted_to_given_documents():
     assert set(search(build_index(TEXTS), "dog", 10, {"doc_a", "doc_c"})) == {"a"}
     assert build_index(TEXTS).search_chunks("dog", 10, set()) == {}
@@ -279,7 +295,7 @@ def test_term_coverage_is_weighted_share_of_known_terms(query, low, high):
     collections = Collections()
     cache = KeywordIndexCache(collections.load_update, max_chunks=100)
 
-    assert low <= cache.term_coverage({"one": 0, "two": 0}, query) <= high
+    assert low <= cache.weigh_terms({"one": 0, "two": 0}, query).coverage <= high
 
 
 @pytest.mark.parametrize(
