@@ -2,9 +2,9 @@
 
     python -m benchmarks.chat.suite [--webhooks 3000] [--senders 16] [--rate 300]
 
-The senders run in this process, whose CPU time is not counted. Each sends its next webhook after
-the response to the previous one, or with `--rate` when it is due; latency is then measured from
-that time. The account has no key for the agent, so that nothing is answered.
+The senders are connections of this process. Each sends its next webhook after the response to the
+previous one, or with `--rate` when it is due; latency is then measured from that time. The account
+has no key for the agent, so that nothing is answered.
 """
 
 import argparse
@@ -14,9 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +27,12 @@ from backend.services.chat.settings import Settings
 from backend.services.chat.store.tables import Account, Message
 from benchmarks.chat.loading import TENANT
 from benchmarks.chat.webhooks import ACCOUNT, SECRET, build_webhook
+from benchmarks.http_senders import send_requests
 from tests.suite.conftest import Suite, running_suite
 
 _UNLIMITED: Final = "1000000/minute burst 1000000"
 _WARM_UP: Final = 300
+_SENDERS: Final = "senders of this benchmark"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -48,11 +48,12 @@ def main() -> None:
         running_suite(Path(folder), LLM="embedded", RATE_LIMIT_WEBHOOK=_UNLIMITED) as suite,
     ):
         database = _add_account(suite)
-        _send(suite, range(_WARM_UP), options.senders)
+        port = suite.ports["gateway"]
+        send_requests(port, _build_requests(range(_WARM_UP)), options.senders)
+        requests = _build_requests(range(_WARM_UP, _WARM_UP + options.webhooks))
         before = _read_cpu_seconds(suite)
         started = time.perf_counter()
-        numbers = range(_WARM_UP, _WARM_UP + options.webhooks)
-        times = sorted(_send(suite, numbers, options.senders, options.rate))
+        times = sorted(send_requests(port, requests, options.senders, options.rate))
         seconds = time.perf_counter() - started
         used = _read_cpu_seconds(suite)
         with database.read(TENANT) as session:
@@ -96,40 +97,21 @@ def _add_account(suite: Suite) -> Database:
     return database
 
 
-def _send(suite: Suite, numbers: range, senders: int, rate: float | None = None) -> list[float]:
-    """Send webhooks over one connection for each sender. Returns the seconds that each took.
+def _build_requests(numbers: range) -> list[bytes]:
+    return [_build_request(*build_webhook(number)) for number in numbers]
 
-    Args:
-        rate: webhooks a second; None to send each one after the previous response.
-    """
-    start = time.perf_counter()
 
-    def send_part(first: int) -> list[float]:
-        connection = HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=30)
-        times = []
-        for number in numbers[first::senders]:
-            body, signature = build_webhook(number)
-            headers = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
-            started = time.perf_counter()
-            if rate is not None:
-                due = start + (number - numbers.start) / rate
-                time.sleep(max(0.0, due - started))
-                started = due
-            connection.request("POST", f"/webhook/whatsapp/{ACCOUNT}", body, headers)
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                raise RuntimeError(f"A webhook got {response.status}.")
-            times.append(time.perf_counter() - started)
-        connection.close()
-        return times
-
-    with ThreadPoolExecutor(senders) as pool:
-        return [seconds for part in pool.map(send_part, range(senders)) for seconds in part]
+def _build_request(body: bytes, signature: str) -> bytes:
+    head = (
+        f"POST /webhook/whatsapp/{ACCOUNT} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"X-Hub-Signature-256: {signature}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _read_cpu_seconds(suite: Suite) -> dict[str, float]:
-    """Return the CPU time of the suite's processes by name, so far."""
+    """Return the CPU time of the suite's processes and of this one by name, so far."""
     main_pid = 0 if suite.process is None else suite.process.pid
     parents, seconds = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -139,7 +121,7 @@ def _read_cpu_seconds(suite: Suite) -> dict[str, float]:
             continue  # the process has ended
         parents[int(path.parent.name)] = int(fields[1])
         seconds[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    totals: dict[str, float] = defaultdict(float)
+    totals: dict[str, float] = defaultdict(float, {_SENDERS: time.process_time()})
     for pid in parents:
         if _is_below(pid, main_pid, parents):
             totals[_get_name(pid)] += seconds[pid]

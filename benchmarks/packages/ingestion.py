@@ -24,6 +24,7 @@ from backend.security.tokens import public_jwk
 from backend.services.packages.settings import Settings
 from backend.services.packages.store.tables import PackageRow
 from backend.services.packages.wiring import PackageComponents
+from benchmarks.http_senders import send_requests
 from benchmarks.packages.rows import TENANT, load_rows
 from tests.identities import Identities
 from tests.servers import free_port, wait_until
@@ -59,20 +60,24 @@ def measure(
             tenant_id=TENANT, permissions=("packages:read", "packages:write")
         )
         print(
-            f"{'senders':>8} {'events/s':>9} {'service CPU ms/event':>21} {'all CPU ms/event':>17}"
+            f"{'senders':>8} {'events/s':>9} {'p99 ms':>7} {'service CPU ms/event':>21} "
+            f"{'all CPU ms/event':>17}"
         )
         for count in senders:
             with _run_service(variables, folder) as pid:
                 port = int(variables["PACKAGES_SERVICE_PORT"])
-                _send(port, ids, headers["Authorization"], events // 10, count)
+                authorization = headers["Authorization"]
+                send_requests(port, _build_requests(ids, authorization, events // 10), count)
+                requests = _build_requests(ids, authorization, events)
                 own, service = time.process_time(), _get_cpu_seconds(pid)
                 started = time.monotonic()
-                _send(port, ids, headers["Authorization"], events, count)
+                times = sorted(send_requests(port, requests, count))
                 rate = events / (time.monotonic() - started)
                 service = _get_cpu_seconds(pid) - service
                 total = service + time.process_time() - own
             print(
-                f"{count:8} {rate:9.0f} {service / events * 1000:21.2f} "
+                f"{count:8} {rate:9.0f} {times[int(events * 0.99)] * 1000:7.0f} "
+                f"{service / events * 1000:21.2f} "
                 f"{total / events * 1000:17.2f}",
                 flush=True,
             )
@@ -154,38 +159,11 @@ def _get_cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _send(port: int, ids: Sequence[str], authorization: str, count: int, senders: int) -> None:
-    """Send *count* events to packages at random from threads with a connection each."""
+def _build_requests(ids: Sequence[str], authorization: str, count: int) -> list[bytes]:
+    """Return requests with one event each, to packages at random."""
     source = random.Random(count)  # noqa: S311 - the same packages in each run
-    run, lock = uuid4().hex, threading.Lock()
-    jobs = iter([(source.choice(ids), index) for index in range(count)])
-    failures: list[bytes] = []
-
-    def send() -> None:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            answers = connection.makefile("rb")
-            while not failures:
-                with lock:
-                    job = next(jobs, None)
-                if job is None:
-                    return
-                connection.sendall(_build_request(*job, run, authorization))
-                status = answers.readline()
-                length = 0
-                while (line := answers.readline().lower()) not in (b"\r\n", b""):
-                    if line.startswith(b"content-length:"):
-                        length = int(line.partition(b":")[2])
-                body = answers.read(length)
-                if b" 200 " not in status:
-                    failures.append(status + body[:500])
-
-    threads = [threading.Thread(target=send) for _ in range(senders)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise SystemExit(failures[0].decode())
+    run = uuid4().hex
+    return [_build_request(source.choice(ids), index, run, authorization) for index in range(count)]
 
 
 def _build_request(package_id: str, index: int, run: str, authorization: str) -> bytes:

@@ -255,15 +255,20 @@ def open_row(session: Session, model: type[Any], values: Values) -> Values:
     return columns.open(keys, session, values)
 
 
+def open_instance(session: Session, target: Any) -> None:
+    """Decrypt the columns of an instance that was loaded without the ORM, if encryption is on."""
+    columns = _find_columns(session, type(target))
+    if columns is not None:
+        columns.open_instance(target, session, columns.names)
+
+
 def _find_columns(session: Session, model: type[Any]) -> SealedColumns | None:
     columns: Mapping[type[Any], SealedColumns] = session.info.get(_COLUMNS, {})
     return columns.get(model)
 
 
 def _on_load(target: Any, context: Any) -> None:
-    columns = _find_columns(context.session, type(target))
-    if columns is not None:
-        columns.open_instance(target, context.session, columns.names)
+    open_instance(context.session, target)
 
 
 def _on_refresh(target: Any, context: Any, attributes: Sequence[str] | None) -> None:

@@ -1,10 +1,25 @@
 """Statements that run for each request, compiled once."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Compiled, CursorResult, Delete, Dialect, Insert, Select, Update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Compiled,
+    CursorResult,
+    Delete,
+    Dialect,
+    Insert,
+    Row,
+    Select,
+    Update,
+    select,
+)
+from sqlalchemy.orm import Mapper, Session, class_mapper, make_transient_to_detached
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+
+T = TypeVar("T")
 
 
 class CompiledStatement:
@@ -44,3 +59,76 @@ class CompiledStatement:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._names)
         self._compiled[dialect] = compiled
         return compiled
+
+
+class CompiledQuery(Generic[T]):
+    """A query for instances of a mapped class that is compiled at its first use.
+
+    It does what the ORM does for a query with all columns and no relationships, without the
+    work to find out at each execution that this is the case.
+
+    Args:
+        model: the mapped class.
+        conditions: with `bindparam` for values, on columns of the class.
+        order_by: the instance with the first row is returned.
+        on_load: called with the instance when its columns are set, as for the event `load`.
+    """
+
+    def __init__(
+        self,
+        model: type[T],
+        *conditions: ColumnElement[bool],
+        order_by: Sequence[ColumnElement[Any]] = (),
+        on_load: Callable[[Session, T], None] = lambda _session, _instance: None,
+    ) -> None:
+        self._model = model
+        self._conditions = conditions
+        self._order_by = order_by
+        self._on_load = on_load
+
+    def find_first(self, session: Session, parameters: Mapping[str, Any]) -> T | None:
+        """Flush the session and return the first instance, or None.
+
+        An instance that the session has already gets the columns of the row.
+        """
+        row = self._statement.execute(session, parameters).first()
+        return None if row is None else self._load(session, row)
+
+    # Built at the first use, when all classes are mapped.
+    @cached_property
+    def _statement(self) -> CompiledStatement:
+        columns = self._mapper.local_table.c
+        query = select(*columns).where(*self._conditions).order_by(*self._order_by).limit(1)
+        return CompiledStatement(query)
+
+    @cached_property
+    def _mapper(self) -> Mapper[T]:
+        return class_mapper(self._model)
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """The attributes of the columns."""
+        columns = self._mapper.local_table.c
+        return [self._mapper.get_property_by_column(column).key for column in columns]
+
+    @cached_property
+    def _key_names(self) -> Sequence[str]:
+        columns = self._mapper.primary_key
+        return [self._mapper.get_property_by_column(column).key for column in columns]
+
+    def _load(self, session: Session, row: Row[Any]) -> T:
+        values = dict(zip(self._names, row, strict=True))
+        key = [values[name] for name in self._key_names]
+        identity = self._mapper.identity_key_from_primary_key(tuple(key))
+        known: T | None = session.identity_map.get(identity)
+        if known is not None:
+            for name, value in values.items():
+                set_committed_value(known, name, value)
+            self._on_load(session, known)
+            return known
+        instance = self._model()
+        instance_state(instance).dict.update(values)
+        make_transient_to_detached(instance)
+        session.add(instance)
+        self._on_load(session, instance)
+        return instance

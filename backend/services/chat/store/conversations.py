@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from backend.chassis.data_encryption.columns import seal_row
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Conversation, Participant
@@ -175,20 +176,25 @@ def advance(
         name: value for name, value in values.items() if isinstance(value, ClauseElement)
     }
     names = tuple(sorted(values.keys() - expressions.keys()))
-    statement = _build_advance(names, new_message=new_message)
+    parameters = {f"new_{name}": values[name] for name in names} | {"conversation": conversation_id}
     if expressions:
-        statement = statement.values(expressions)
-    parameters = {f"new_{name}": values[name] for name in names}
-    session.flush()  # not done for a statement on the table
-    row = session.execute(statement, {"conversation": conversation_id, **parameters}).one()
+        statement = _build_advance(names, new_message=new_message).values(expressions)
+        session.flush()  # not done for a statement on the table
+        row = session.execute(statement, parameters).one()
+    else:
+        row = _compile_advance(names, new_message=new_message).execute(session, parameters).one()
     return Position(row[0], row[1])
 
 
 @lru_cache(maxsize=256)
+def _compile_advance(names: tuple[str, ...], *, new_message: bool) -> CompiledStatement:
+    """Return the statement that sets the columns *names*: it runs for each message."""
+    return CompiledStatement(_build_advance(names, new_message=new_message))
+
+
 def _build_advance(
     names: tuple[str, ...], *, new_message: bool
 ) -> ReturningUpdate[tuple[int, int]]:
-    """Return the statement that sets the columns *names*. Built once: it runs for each message."""
     table = cast(Table, Conversation.__table__)
     columns = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     statement = (

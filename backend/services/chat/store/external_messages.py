@@ -7,6 +7,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, bindparam, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from backend.chassis.data_encryption.columns import open_instance
+from backend.chassis.database.statements import CompiledQuery
 from backend.services.chat.store.tables import (
     Attachment,
     Contact,
@@ -16,16 +18,14 @@ from backend.services.chat.store.tables import (
     Message,
 )
 
-# Statements that run for each received message are built once.
-_FIND_OF_CONTACT: Final = (
-    select(Conversation)
-    .where(
-        Conversation.account_id == bindparam("account"),
-        Conversation.contact_id == bindparam("contact"),
-        Conversation.is_group.is_(False),
-    )
-    .order_by(Conversation.updated_at.desc())
-    .limit(1)
+# Statements that run for each received message are compiled once.
+_FIND_OF_CONTACT: Final = CompiledQuery(
+    Conversation,
+    Conversation.account_id == bindparam("account"),
+    Conversation.contact_id == bindparam("contact"),
+    Conversation.is_group.is_(False),
+    order_by=[Conversation.updated_at.desc()],
+    on_load=open_instance,
 )
 _LIST_CONTACTS: Final = (
     select(Identity.id, Contact)
@@ -35,9 +35,18 @@ _LIST_CONTACTS: Final = (
 _FIND_CONTACTS: Final = _LIST_CONTACTS.where(
     tuple_(Identity.scheme, Identity.value).in_(bindparam("ids", expanding=True))
 )
-# Most senders have one id. A list makes SQLAlchemy build the statement again.
-_FIND_CONTACT: Final = _LIST_CONTACTS.where(
-    Identity.scheme == bindparam("scheme"), Identity.value == bindparam("value")
+# Most senders have one id, and an id is unique in the account.
+_FIND_CONTACT: Final = CompiledQuery(
+    Contact,
+    Contact.id
+    == select(Identity.contact_id)
+    .where(
+        Identity.account_id == bindparam("account"),
+        Identity.scheme == bindparam("scheme"),
+        Identity.value == bindparam("value"),
+    )
+    .scalar_subquery(),
+    Contact.merged_into_id.is_(None),
 )
 
 
@@ -51,7 +60,7 @@ def find_conversation_of_contact(
     session: Session, account_id: str, contact_id: str
 ) -> Conversation | None:
     """Return the latest one-to-one conversation of the contact at the account, or None."""
-    return session.scalar(_FIND_OF_CONTACT, {"account": account_id, "contact": contact_id})
+    return _FIND_OF_CONTACT.find_first(session, {"account": account_id, "contact": contact_id})
 
 
 def find_external_message(
@@ -141,9 +150,8 @@ def find_contact_with_ids(
     """Return the contact that has all *ids*, as (scheme, value), or None."""
     if len(ids) == 1:
         parameters = {"account": account_id, "scheme": ids[0][0], "value": ids[0][1]}
-        rows = session.execute(_FIND_CONTACT, parameters).all()
-    else:
-        rows = session.execute(_FIND_CONTACTS, {"account": account_id, "ids": list(ids)}).all()
+        return _FIND_CONTACT.find_first(session, parameters)
+    rows = session.execute(_FIND_CONTACTS, {"account": account_id, "ids": list(ids)}).all()
     contacts = {contact.id: contact for _, contact in rows}
     if len(rows) != len(ids) or len(contacts) != 1:
         return None

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
@@ -21,8 +22,10 @@ from backend.services.chat.store.tables import Account, EarlyStatus, Inbound
 _INBOUND: Final = cast(Table, Inbound.__table__)
 _EARLY: Final = cast(Table, EarlyStatus.__table__)
 # Runs for each received message, and nearly always finds nothing.
-_LIST_EARLY_IDS: Final = select(_EARLY.c.id).where(
-    _EARLY.c.account_id == bindparam("account"), _EARLY.c.target == bindparam("target")
+_LIST_EARLY_IDS: Final = CompiledStatement(
+    select(_EARLY.c.id).where(
+        _EARLY.c.account_id == bindparam("account"), _EARLY.c.target == bindparam("target")
+    )
 )
 
 
@@ -186,7 +189,7 @@ def keep_early_event(
 def list_early_events(session: Session, account_id: str, target: str) -> Sequence[EarlyStatus]:
     """Return the events that wait for *target*, in no order."""
     parameters = {"account": account_id, "target": target}
-    ids = session.scalars(_LIST_EARLY_IDS, parameters).all()
+    ids = _LIST_EARLY_IDS.execute(session, parameters).scalars().all()
     if not ids:
         return ()
     return session.scalars(select(EarlyStatus).where(EarlyStatus.id.in_(ids))).all()

@@ -8,6 +8,7 @@ from sqlalchemy import Table, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from backend.chassis.data_encryption.columns import seal_row
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
@@ -77,16 +78,18 @@ def find_by_client_id(
 def find_by_external_id(session: Session, conversation_id: str, external_id: str) -> Message | None:
     """Return the message with the provider's id. Nearly always there is none."""
     parameters = {"conversation": conversation_id, "external": external_id}
-    number = session.scalar(_FIND_EXTERNAL_NUMBER, parameters)
+    number = _FIND_EXTERNAL_NUMBER.execute(session, parameters).scalar()
     return None if number is None else session.get(Message, number)
 
 
-# Statements that run for each received message are built once, and read no columns in vain.
-_FIND_EXTERNAL_NUMBER: Final = select(_TABLE.c.number).where(
-    _TABLE.c.conversation_id == bindparam("conversation"),
-    _TABLE.c.external_id == bindparam("external"),
+# Statements that run for each received message are compiled once, and read no columns in vain.
+_FIND_EXTERNAL_NUMBER: Final = CompiledStatement(
+    select(_TABLE.c.number).where(
+        _TABLE.c.conversation_id == bindparam("conversation"),
+        _TABLE.c.external_id == bindparam("external"),
+    )
 )
-_FIND_LAST_OUTBOUND: Final = (
+_FIND_LAST_OUTBOUND: Final = CompiledStatement(
     select(_TABLE.c.id, _TABLE.c.content, _TABLE.c.created_at, _TABLE.c.data_key_id)
     .where(
         _TABLE.c.conversation_id == bindparam("conversation"),
@@ -102,7 +105,7 @@ def find_last_outbound(
     session: Session, conversation_id: str
 ) -> tuple[Mapping[str, Any], datetime] | None:
     """Return content and time of the last message to the contact, or None."""
-    row = session.execute(_FIND_LAST_OUTBOUND, {"conversation": conversation_id}).first()
+    row = _FIND_LAST_OUTBOUND.execute(session, {"conversation": conversation_id}).first()
     if row is None:
         return None
     return open_content(session, row.id, row.content, row.data_key_id), row.created_at
