@@ -95,6 +95,7 @@ def _create_rpc_series(suite: Suite, user: UserClient) -> Series:
     def call() -> None:
         stub.GetMe(user_pb2.GetMeRequest(), timeout=10, metadata=metadata)
 
+    call()  # starts the process
     return Series("gRPC UserService/GetMe", call, suite.get_pid("auth-rpc"))
 
 

@@ -1,5 +1,6 @@
 """gRPC servers of tests, and clients that need no generated stubs."""
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -118,8 +119,9 @@ def run_rpc_server(
     services: Sequence[RpcService],
     settings: RpcServerSettings | None = None,
     redis_url: str | None = None,
+    listener: socket.socket | None = None,
 ) -> Iterator[RpcServer]:
-    server = RpcServer(app, services, settings or WITHOUT_DRAIN, redis_url)
+    server = RpcServer(app, services, settings or WITHOUT_DRAIN, redis_url, listener)
     server.start()
     try:
         yield server

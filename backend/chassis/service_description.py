@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+ON_DEMAND_OPTION = "--on-demand"
 # Return the value of the environment variable *name*, or None.
 GetVariable = Callable[[str], str | None]
 
@@ -116,8 +117,11 @@ class Companion:
         socket: path of the Unix socket on which it listens instead of a port; `{data}` is replaced.
         stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
-        supervised_arguments: arguments that only the supervisor of a host appends. A container
-            starts the companion without them.
+        on_demand: True if the supervisor of a host starts it when it is needed, and it ends itself
+            when it is idle (Linux only). Its arguments then contain ON_DEMAND_OPTION. A container
+            starts the companion without it, and the companion runs always.
+        wake_folder: folder in the data folder with the pipe through which services start it on
+            demand (wake_pipe.py). Without one, a connection to its port or socket starts it.
         imports: modules that it imports when it starts. The supervisor then forks it from a
             process that has imported them, together with those of the services.
     """
@@ -135,7 +139,8 @@ class Companion:
     socket: str | None = None
     stores_data: bool = False
     logs_json: bool = False
-    supervised_arguments: tuple[str, ...] = ()
+    on_demand: bool = False
+    wake_folder: str = ""
     imports: tuple[str, ...] = ()
 
     @property

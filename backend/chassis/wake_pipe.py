@@ -16,7 +16,7 @@ _READ_BYTES: Final = 4096
 
 
 class WakePipe:
-    """The reading end, which a worker keeps open also while it has no work.
+    """The reading end, which the supervisor keeps open also while the worker has no process.
 
     Args:
         folder: the service's data folder.
@@ -25,11 +25,11 @@ class WakePipe:
 
     def __init__(self, folder: Path, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / _PATTERN.format(port)
-        self._path.unlink(missing_ok=True)
-        os.mkfifo(self._path, _MODE)
+        path = folder / _PATTERN.format(port)
+        with suppress(FileExistsError):
+            os.mkfifo(path, _MODE)
         # Opened for writing too: a pipe whose last writer has closed it is always readable.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -48,6 +48,9 @@ class WakePipe:
             while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:
                 pass
         return True
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def write(self) -> None:
         """Wake the reader. Signal handlers can call it."""

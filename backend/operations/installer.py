@@ -21,6 +21,7 @@ from backend.operations import install_advice
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_space
 
 _OUTPUT_LINES_SHOWN = 15
+_BYTE_CODE_MODULE = "backend.operations.byte_code"
 # The lock of the packages that contain the models, or convert them.
 _MODEL_LOCK = Path("requirements-extras") / "model-build.lock"
 # Set by the activate script of a virtual environment.
@@ -97,8 +98,34 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
             _install_locks(environment, [environment.lock])
             environment.stamp.write_text(_expected_stamp(environment), "utf-8")
         if list_missing_files(environment.models):
-            _build_models(environment)
+            with _byte_code_written(environment):
+                _build_models(environment)
         print_line(f"Installed in {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def _byte_code_written(environment: VirtualEnvironment) -> Iterator[None]:
+    """Write the byte code of the packages that services import, while the block runs.
+
+    Both use one processor and take about the same time.
+    """
+    variables = dict(os.environ)
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    process = subprocess.Popen(  # noqa: S603 - fixed arguments
+        [environment.python, "-m", _BYTE_CODE_MODULE],
+        cwd=environment.root,
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        # The services import the modules again and report errors.
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        process.wait()
 
 
 def _build_models(environment: VirtualEnvironment) -> None:

@@ -31,6 +31,8 @@ def measure_usage(suite: Suite) -> dict[str, ResourceUsage]:
     usage = {
         program["name"]: _measure_processes(_process_tree(program["process"]["pid"]))
         for program in running["programs"]
+        # A program on demand has no process while it waits.
+        if program["process"] is not None
     }
     return usage | {"supervisor": _measure_processes([running["supervisor"]["pid"]])}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.chassis.settings import CommonSettings, Secret, SettingsError
+from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.chassis.worker_process import run_worker_process
 
 
@@ -19,7 +19,7 @@ def test_worker_with_unusable_settings_ends_with_one_sentence(tmp_path):
         raise SettingsError("ENCRYPTION_KEY_FILE does not have the key of the data.")
 
     with pytest.raises(SystemExit) as ended:
-        run_worker_process("chat-worker", common, 0, tmp_path, work, on_demand=False)
+        run_worker_process("chat-worker", Env({}), common, 0, tmp_path, work, on_demand=False)
 
     assert str(ended.value) == (
         "chat-worker: ENCRYPTION_KEY_FILE does not have the key of the data."

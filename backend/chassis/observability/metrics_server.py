@@ -48,8 +48,7 @@ class _MetricsHandler(BaseHTTPRequestHandler):
 class MetricsServer(ThreadingHTTPServer):
     """Serves `/metrics`, which requires *key*, and `/health/live`.
 
-    Binds *port* and serves nothing until `start` is called. A process that must not have threads
-    calls `serve_connection` instead, whenever the server's socket is readable.
+    Binds *port*, or uses *listener* instead, and serves nothing until `start` is called.
 
     Raises:
         OSError: the port is in use.
@@ -58,31 +57,25 @@ class MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
     client_timeout_seconds = 10.0
 
-    def __init__(self, host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        key: MetricsKey,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.metrics = metrics
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.key = key
-        super().__init__((host, port), _MetricsHandler)
+        super().__init__((host, port), _MetricsHandler, bind_and_activate=listener is None)
+        if listener is not None:
+            self.socket.close()
+            self.socket = listener
 
     def start(self) -> None:
         """Serve requests in a background thread, and each of them in a thread of its own."""
-        self.client_timeout_seconds = MetricsServer.client_timeout_seconds
         threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
-
-    def serve_connection(self) -> None:
-        """Serve one waiting connection in this thread, for up to a second between its bytes."""
-        self.client_timeout_seconds = 1.0
-        try:
-            self.socket.settimeout(self.client_timeout_seconds)
-            request, client_address = self.get_request()
-        except OSError:  # the client has closed the connection
-            return
-        try:
-            self.finish_request(request, client_address)
-        except Exception:  # noqa: BLE001 - one client must not end the process
-            self.handle_error(request, client_address)
-        finally:
-            self.shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         # A client that closed the connection is no error. The base class prints a traceback.
@@ -90,22 +83,21 @@ class MetricsServer(ThreadingHTTPServer):
             _log.exception("serving metrics failed")
 
 
-def bind_metrics_server(
-    host: str, port: int, metrics: Metrics, key: MetricsKey
-) -> MetricsServer | None:
-    """Return a server on *port*. If the port is in use, log a warning and return None."""
-    try:
-        return MetricsServer(host, port, metrics, key)
-    except OSError as error:
-        _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)
-        return None
-
-
-def start_metrics_server(host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
+def start_metrics_server(
+    host: str,
+    port: int,
+    metrics: Metrics,
+    key: MetricsKey,
+    listener: socket.socket | None = None,
+) -> None:
     """Serve `/metrics`, which requires *key*, and `/health/live` in a background thread.
 
     If the port is in use, log a warning and continue without metrics.
+
+    Args:
+        listener: a listening socket that is used instead of *port*.
     """
-    server = bind_metrics_server(host, port, metrics, key)
-    if server is not None:
-        server.start()
+    try:
+        MetricsServer(host, port, metrics, key, listener).start()
+    except OSError as error:
+        _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)

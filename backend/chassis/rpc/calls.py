@@ -173,8 +173,11 @@ class CallProcessor:
         limiter: Limiter,
         rate_limit: Limit,
         audit: RequestAudit | None,
+        find_address: Callable[[str], str] | None = None,
     ) -> None:
         self._app = app
+        # Returns the IP address of gRPC's peer.
+        self._find_address = find_address or parse_peer
         self._metrics = metrics
         self._limiter = limiter
         self._rate_limit = rate_limit
@@ -298,7 +301,8 @@ class CallProcessor:
         self._count_active(kind, 1)
         try:
             headers = _read_headers(context)
-            with self._app.request_context(_build_environ(method.path, context.peer(), headers)):
+            address = self._find_address(context.peer())
+            with self._app.request_context(_build_environ(method.path, address, headers)):
                 # Audit events and cursors of pages contain the route.
                 request.url_rule = Rule(method.path)
                 outcome = _Outcome(request_id())
@@ -368,7 +372,7 @@ def _read_headers(context: grpc.ServicerContext) -> Mapping[str, str]:
     return values
 
 
-def _build_environ(path: str, peer: str, headers: Mapping[str, str]) -> dict[str, Any]:
+def _build_environ(path: str, address: str, headers: Mapping[str, str]) -> dict[str, Any]:
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -377,7 +381,7 @@ def _build_environ(path: str, peer: str, headers: Mapping[str, str]) -> dict[str
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/2.0",
-        "REMOTE_ADDR": parse_peer(peer),
+        "REMOTE_ADDR": address,
         "CONTENT_TYPE": _CONTENT_TYPE,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
@@ -394,6 +398,16 @@ def _build_environ(path: str, peer: str, headers: Mapping[str, str]) -> dict[str
 
 def parse_peer(peer: str) -> str:
     """Return the IP address in gRPC's *peer*, such as `ipv4:127.0.0.1:50312`."""
+    return _split_peer(peer)[0]
+
+
+def parse_peer_port(peer: str) -> int:
+    """Return the port in gRPC's *peer*, 0 for a peer without one."""
+    port = _split_peer(peer)[1]
+    return int(port) if port.isdecimal() else 0
+
+
+def _split_peer(peer: str) -> tuple[str, str]:
     _, _, address = unquote(peer).partition(":")
-    host, _, _ = address.rpartition(":")
-    return host.strip("[]")
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), port

@@ -39,6 +39,7 @@ def create_rpc_companion(service: str, port: int, url_variable: str) -> Companio
         probe_path="/health/live",
         probe_port_offset=HTTP_PORT_OFFSET,
         logs_json=True,
+        on_demand=True,
         imports=(
             f"{package}.app",
             f"{package}.rpc.services",

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
@@ -14,14 +15,17 @@ from flask import Flask
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from backend.chassis.inherited_sockets import MAIN, PROBES, VARIABLE, open_inherited_socket
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.observability.metrics_server import start_metrics_server
 from backend.chassis.observability.tracing import configure_tracing
-from backend.chassis.rpc.calls import MAX_STREAMS, CallProcessor
+from backend.chassis.rpc.calls import MAX_STREAMS, CallProcessor, parse_peer, parse_peer_port
 from backend.chassis.rpc.companion import HTTP_PORT_OFFSET
+from backend.chassis.rpc.connection_relay import ConnectionRelay
 from backend.chassis.rpc.metrics import RpcMetrics
+from backend.chassis.rpc.open_connections import count_open_connections
 from backend.chassis.rpc.services import RpcMethod, RpcService, list_methods
 from backend.chassis.rpc.settings import RpcServerSettings
 from backend.chassis.rpc.tls import create_server_credentials
@@ -57,12 +61,18 @@ _OPTIONS: Final = (
 )
 _LAME_DUCK_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.05
+# A server on demand ends after this time without an open connection.
+_IDLE_SECONDS: Final = 300.0
+_IDLE_CHECK_SECONDS: Final = 5.0
 
 
 class RpcServer:
     """Serves the methods of *services* with the components of *app*.
 
     Create and start it after the last fork of the process.
+
+    Args:
+        listener: the supervisor's socket at the port of *settings*, for a server on demand.
 
     Raises:
         RuntimeError: a method has no handler or no guard.
@@ -74,8 +84,11 @@ class RpcServer:
         services: Sequence[RpcService],
         settings: RpcServerSettings,
         redis_url: str | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self._settings = settings
+        self._listener = listener
+        self._relay: ConnectionRelay | None = None
         self._names = [service.name for service in services]
         self.calls = CallProcessor(
             app,
@@ -83,6 +96,7 @@ class RpcServer:
             open_limiter(redis_url),
             settings.rate_limit,
             find_component(app, RequestAudit),
+            self._find_client_address,
         )
         self._stream_pool = ThreadPoolExecutor(
             MAX_STREAMS + _REJECTING_THREADS, thread_name_prefix="rpc-stream"
@@ -114,25 +128,50 @@ class RpcServer:
             OSError: the port cannot be bound.
         """
         settings = self._settings
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"{host}:{settings.port}"
-        try:
-            if settings.tls is None:
-                self.port = self._server.add_insecure_port(address)
-            else:
-                credentials = create_server_credentials(settings.tls)
-                self.port = self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise OSError(f"The gRPC port {address} cannot be bound.") from error
+        self.port = self._bind(settings.host, settings.port)
+        if self._listener is not None:
+            loopback = "::1" if ":" in settings.host else "127.0.0.1"
+            self._relay = ConnectionRelay(self._listener, (loopback, self._bind(loopback, 0)))
         self._server.start()
         for name in ("", *self._names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if self._relay is not None:
+            self._relay.start()
+
+    def _bind(self, host: str, port: int) -> int:
+        """Listen at an address, at a free port if *port* is 0, and return the port."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        tls = self._settings.tls
+        try:
+            if tls is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, create_server_credentials(tls))
+        except RuntimeError as error:
+            raise OSError(f"The gRPC port {address} cannot be bound.") from error
+
+    def _find_client_address(self, peer: str) -> str:
+        """Return the IP address of the client, also for a relayed connection."""
+        address = None
+        if self._relay is not None:
+            address = self._relay.get_client_address(parse_peer_port(peer))
+        return address or parse_peer(peer)
+
+    def wait_until_idle(self, stopped: threading.Event) -> None:
+        """Wait until no client has been connected for minutes, or *stopped* is set."""
+        idle_since = time.monotonic()
+        while not stopped.wait(_IDLE_CHECK_SECONDS):
+            if count_open_connections(self.port):
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= _IDLE_SECONDS:
+                return
 
     def stop(self) -> None:
         """Stop without losing calls: report NOT_SERVING, complete calls in progress, then end.
 
         Calls that are in progress after the drain time are cancelled.
         """
+        if self._relay is not None:
+            self._relay.stop()
         self._health.enter_graceful_shutdown()
         self.calls.drain()
         # Clients with health checks call other instances from now on.
@@ -168,7 +207,9 @@ def run_rpc_server(
     services: Sequence[RpcService],
     prepare: Callable[[Flask], None] | None = None,
 ) -> None:
-    """Serve gRPC calls of *service* until a signal ends the process.
+    """Serve gRPC calls of *service* until a signal ends the process, or until it is idle.
+
+    It ends when it is idle only if the supervisor starts it on demand.
 
     Args:
         create_app: the app factory of the service, whose components the handlers use.
@@ -189,7 +230,8 @@ def run_rpc_server(
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    server = RpcServer(app, services, settings, common.redis_url)
+    listener = open_inherited_socket(env.optional(VARIABLE), MAIN)
+    server = RpcServer(app, services, settings, common.redis_url, listener)
     try:
         server.start()
     except OSError as error:
@@ -200,8 +242,12 @@ def run_rpc_server(
         settings.port + HTTP_PORT_OFFSET,
         get_component(app, Metrics),
         MetricsKey(common.secret_key.reveal()),
+        open_inherited_socket(env.optional(VARIABLE), PROBES),
     )
     _log.info("ready on port %d", server.port)
-    stopped.wait()
+    if listener is None:
+        stopped.wait()
+    else:
+        server.wait_until_idle(stopped)
     _log.info("shutting down")
     server.stop()

@@ -277,14 +277,18 @@ def _check_run_files(plan: Plan) -> Iterator[Finding]:
     previous = state.SupervisorState.read(plan.run_folder)
     if previous is None:
         return
-    orphans = [program for program in previous.programs if program.process.is_alive]
+    orphans = {
+        program.name: program.process.pid
+        for program in previous.programs
+        if program.process is not None and program.process.is_alive
+    }
     if orphans:
-        names = ", ".join(f"{orphan.name} (pid {orphan.process.pid})" for orphan in orphans)
+        names = ", ".join(f"{name} (pid {pid})" for name, pid in orphans.items())
         yield error(
             "run files",
             f"These processes run without a supervisor: {names}.",
             "They are not restarted when they fail, and the next start finds their ports in use.",
-            f"kill {' '.join(str(orphan.process.pid) for orphan in orphans)}",
+            f"kill {' '.join(map(str, orphans.values()))}",
         )
     else:
         yield warning(

@@ -32,6 +32,9 @@ _DEBUGGING_NOTE = (
     "instead:\n  FLASK_DEBUG=1 python -m backend.services.NAME.app\n"
     'The PIN of the debugger in the browser is in each log ("Debugger PIN").'
 )
+_READY = "ready"
+# A program on demand without a process. It is started when it is needed.
+_WAITING = "waiting"
 _EXIT_NOT_RUNNING = 3  # as for `systemctl status`
 
 
@@ -123,7 +126,7 @@ class SuiteCommands:
         deadline = time.monotonic() + STOP_SECONDS + 5
         while current.supervisor.is_alive and time.monotonic() < deadline:
             time.sleep(0.05)
-        stop_processes([entry.process for entry in current.programs], 2.0)
+        stop_processes(current.processes, 2.0)
         if not current.supervisor.is_alive:
             state.delete_state(self.plan.run_folder)
         return True
@@ -135,7 +138,7 @@ class SuiteCommands:
             return _EXIT_NOT_RUNNING
         statuses = {entry.name: _status_text(entry) for entry in current.programs}
         print_line(_format_overview(current.programs, statuses))
-        return 0 if all(text == "ready" for text in statuses.values()) else 1
+        return 0 if set(statuses.values()) <= {_READY, _WAITING} else 1
 
     def _read_state(self) -> SupervisorState:
         current = SupervisorState.read(self.plan.run_folder)
@@ -189,10 +192,12 @@ class SuiteCommands:
 
 
 def _status_text(entry: RunningProgram) -> str:
+    if entry.process is None:
+        return _WAITING
     if not entry.process.is_alive:
         return "restarting"
     ready = entry.probe_url is None or readiness.is_ready(entry.probe_url)
-    return "ready" if ready else "not ready"
+    return _READY if ready else "not ready"
 
 
 def _format_overview(
@@ -201,10 +206,10 @@ def _format_overview(
     rows = [
         (
             entry.name,
-            statuses[entry.name] if statuses else "ready",
+            statuses[entry.name] if statuses else _WAITING if entry.process is None else _READY,
             entry.url,
-            entry.process.pid,
-            format_age(entry.since),
+            "-" if entry.process is None else entry.process.pid,
+            "-" if entry.process is None else format_age(entry.since),
             entry.restarts,
             _relative_path(entry.log),
         )

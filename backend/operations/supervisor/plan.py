@@ -1,5 +1,6 @@
 """The plan of a start: every program with its command, port, log and environment."""
 
+import socket
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.console import CommandError
-from backend.chassis.service_description import Companion, Service
+from backend.chassis.service_description import ON_DEMAND_OPTION, Companion, Service
 from backend.chassis.unix_sockets import PREFIX
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.processes.ports import format_host
@@ -41,6 +42,9 @@ class Program:
         instance: index among the instances of the service, from 0.
         imports: modules that the fork server imports before it forks the program; without any, the
             program runs in an interpreter of its own.
+        on_demand: True if it has a process only while it is needed.
+        wake_folder: folder of the pipe through which services start a program on demand. Without
+            one, a connection to its port or socket starts it.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Program:
     liveness_path: str | None = None
     instance: int = 0
     imports: tuple[str, ...] = ()
+    on_demand: bool = False
+    wake_folder: Path | None = None
 
     @property
     def address(self) -> str:
@@ -245,11 +251,13 @@ def _plan_companion(
     # others have no authentication: only this host can reach them.
     host = loopback if companion.has_host_argument else variables.get("HOST") or loopback
     port = _get_port(companion.name, companion, variables, options.port_offset)
+    # A host name can have several addresses, of which one socket opens one only.
+    on_demand = companion.on_demand and sys.platform == "linux" and _is_ip_address(host)
     return Program(
         name=companion.name,
         command=(
             *companion.command(sys.executable, host, port, data),
-            *companion.supervised_arguments,
+            *((ON_DEMAND_OPTION,) if on_demand else ()),
         ),
         host=host,
         port=port,
@@ -265,7 +273,17 @@ def _plan_companion(
         logs_json=companion.logs_json,
         liveness_path=None if options.dev else "" if companion.socket else companion.probe_path,
         imports=() if options.dev else companion.imports,
+        on_demand=on_demand,
+        wake_folder=data / companion.wake_folder if companion.wake_folder else None,
     )
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
 
 
 def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[str, ...]:

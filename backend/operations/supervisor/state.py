@@ -17,10 +17,14 @@ from backend.operations.supervisor.processes.spawn import ProcessIdentity
 
 @dataclass(frozen=True, slots=True)
 class RunningProgram:
-    """A running program as `status` shows it. The fields are the JSON format of state.json."""
+    """A program as `status` shows it. The fields are the JSON format of state.json.
+
+    Attributes:
+        process: None for a program on demand that has no process now.
+    """
 
     name: str
-    process: ProcessIdentity
+    process: ProcessIdentity | None
     url: str
     log: str
     since: float
@@ -39,6 +43,11 @@ class SupervisorState:
     programs: list[RunningProgram] = field(default_factory=list)
 
     @property
+    def processes(self) -> list[ProcessIdentity]:
+        """Processes of the programs; they may have ended."""
+        return [program.process for program in self.programs if program.process is not None]
+
+    @property
     def ports(self) -> set[int]:
         """Ports of the running programs."""
         return {port for program in self.programs if (port := urlsplit(program.url).port)}
@@ -48,7 +57,7 @@ class SupervisorState:
         try:
             raw: dict[str, Any] = json.loads(_state_file(folder).read_text("utf-8"))
             programs = [
-                RunningProgram(**{**entry, "process": ProcessIdentity(**entry["process"])})
+                RunningProgram(**{**entry, "process": _read_identity(entry["process"])})
                 for entry in raw.pop("programs")
             ]
             return cls(
@@ -65,6 +74,10 @@ class SupervisorState:
 
     def write(self, folder: Path) -> None:
         write_private(_state_file(folder), json.dumps(asdict(self), indent=1))
+
+
+def _read_identity(fields: dict[str, Any] | None) -> ProcessIdentity | None:
+    return None if fields is None else ProcessIdentity(**fields)
 
 
 def delete_state(folder: Path) -> None:

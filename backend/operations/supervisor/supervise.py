@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.chassis import inherited_sockets
 from backend.chassis.console import CommandError, copy_to_log, print_line
+from backend.chassis.wake_pipe import WakePipe
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_START, check_disk_space
 from backend.operations.supervisor import log_files, state
@@ -29,6 +31,13 @@ from backend.operations.supervisor.processes.spawn import (
     signal_group,
     spawn,
     stop_processes,
+)
+from backend.operations.supervisor.processes.standby import (
+    ProbeResponder,
+    Standby,
+    listen_beside_grpc,
+    listen_for_probes,
+    listen_on_private_socket,
 )
 from backend.operations.supervisor.processes.valkey import Valkey, delete_url_file, find_binary
 from backend.operations.supervisor.state import RunningProgram, SupervisorState
@@ -58,6 +67,7 @@ class Supervisor:
     children: list[SupervisedProcess] = field(default_factory=list)
     _monitors: list[LivenessMonitor] = field(default_factory=list)
     _signals: SignalWatcher = field(init=False)
+    _probes: ProbeResponder = field(default_factory=ProbeResponder)
 
     def run(self) -> None:
         """Run the plan and return after a requested stop.
@@ -90,8 +100,8 @@ class Supervisor:
     def _stop_orphans(self) -> None:
         """Stop children of a killed supervisor where the kernel does not (macOS)."""
         previous = SupervisorState.read(self.plan.run_folder)
-        programs = previous.programs if previous else []
-        alive = [entry.process for entry in programs if entry.process.is_alive]
+        processes = previous.processes if previous else []
+        alive = [process for process in processes if process.is_alive]
         stop_processes(alive, STOP_SECONDS)
 
     def _check_disk_space(self) -> None:
@@ -152,9 +162,13 @@ class Supervisor:
         began = time.monotonic()
         for child in children:
             self.children.append(child)
-            child.run()
+            if child.standby is None:
+                child.run()
+            else:
+                self._put_on_standby(child)
         self._write_state()
-        waiting, next_check, next_progress = list(children), 0.0, _PROGRESS_SECONDS
+        waiting = [child for child in children if not child.is_waiting]
+        next_check, next_progress = 0.0, _PROGRESS_SECONDS
         while waiting and not self._signals.stop_requests:
             elapsed = time.monotonic() - began
             is_due = elapsed >= next_check
@@ -180,7 +194,7 @@ class Supervisor:
             monitor.start()
         while not self._signals.stop_requests:
             for child in self.children:
-                self._restart_if_exited(child)
+                self._start_or_restart(child)
             for monitor in self._monitors:
                 _kill_if_unresponsive(monitor)
             if time.monotonic() > rotate_at:
@@ -188,12 +202,37 @@ class Supervisor:
                 for log in (*(child.log for child in self.children), *own_logs):
                     _rotate_log(log, self.plan.max_log_bytes)
                 rotate_at = time.monotonic() + _ROTATE_SECONDS
-            self._signals.wait(0.5)
+            standbys = (c.standby for c in self.children if c.standby and c.is_waiting)
+            self._signals.wait(0.5, [standby.source for standby in standbys])
 
-    def _restart_if_exited(self, child: SupervisedProcess) -> None:
-        """Restart an exited child after a delay that grows while it keeps failing."""
+    def _put_on_standby(self, child: SupervisedProcess) -> None:
+        if child.process is not None:  # its own children must not keep its work
+            signal_group(child.process.pid, signal.SIGKILL)
+        child.wait_on_standby()
+        if child.standby is not None and child.standby.probes is not None:
+            self._probes.add(child.standby.probes)
+
+    def _run_waiting(self, child: SupervisedProcess) -> None:
+        """Start the process of a program on demand."""
+        if child.standby is not None and child.standby.probes is not None:
+            self._probes.remove(child.standby.probes)
+        self._run_again(child)
+
+    def _start_or_restart(self, child: SupervisedProcess) -> None:
+        """Start a program on demand that was woken, and restart a program that has failed."""
         if child.is_running:
             return
+        if child.is_waiting:
+            if child.standby is not None and child.standby.is_woken:
+                self._run_waiting(child)
+        elif child.has_become_idle:
+            self._put_on_standby(child)
+            self._write_running_state()
+        else:
+            self._restart_after_delay(child)
+
+    def _restart_after_delay(self, child: SupervisedProcess) -> None:
+        """Restart an exited child after a delay that grows while it keeps failing."""
         now = time.monotonic()
         if child.restart_at is None:
             if child.process:  # its own children must not keep the port
@@ -202,13 +241,19 @@ class Supervisor:
             print_line(f"{child.name} {child.describe_exit()}; restarting in {delay_seconds:g} s")
         elif now >= child.restart_at:
             child.restarts += 1
-            try:
-                child.run()
-            except (OSError, CommandError) as error:
-                print_line(f"{child.name} could not be started: {error}")
-                child.schedule_restart()
-            with contextlib.suppress(OSError):  # a full disk must not stop running programs
-                self._write_state(ready=True)
+            self._run_again(child)
+
+    def _run_again(self, child: SupervisedProcess) -> None:
+        try:
+            child.run()
+        except (OSError, CommandError) as error:
+            print_line(f"{child.name} could not be started: {error}")
+            child.schedule_restart()
+        self._write_running_state()
+
+    def _write_running_state(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not stop running programs
+            self._write_state(ready=True)
 
     def _stop_all(self) -> None:
         """Stop within one deadline: first the gateway, then the services, their stores last."""
@@ -252,7 +297,7 @@ class Supervisor:
                     c.name, c.identity, c.url, str(c.log), c.started_at, c.restarts, c.probe_url
                 )
                 for c in self.children
-                if c.identity
+                if c.identity or c.is_waiting
             ],
         )
 
@@ -318,15 +363,29 @@ def _create_child(
     variables = {**environment, **program.environment}
     output_service = None if program.logs_json else program.name
 
+    standby = _create_standby(program) if program.on_demand else None
+    sockets = standby.descriptors if standby is not None else {}
+
     def start() -> ChildProcess:
         if fork_server is not None and program.imports:
             forked = fork_server.fork(
-                program.command, program.log, variables, plan.root, output_service=output_service
+                program.command,
+                program.log,
+                variables,
+                plan.root,
+                output_service=output_service,
+                sockets=sockets,
             )
             if forked is not None:
                 return forked
+        inherited = {inherited_sockets.VARIABLE: inherited_sockets.format_descriptors(sockets)}
         return spawn(
-            program.command, program.log, variables, plan.root, output_service=output_service
+            program.command,
+            program.log,
+            variables | inherited if sockets else variables,
+            plan.root,
+            output_service=output_service,
+            keep_open=tuple(sockets.values()),
         )
 
     return SupervisedProcess(
@@ -341,4 +400,28 @@ def _create_child(
         probe_url=probe,
         is_gateway=program.is_gateway,
         stores_data=program.stores_data,
+        standby=standby,
     )
+
+
+def _create_standby(program: Program) -> Standby:
+    """Listen in place of *program*.
+
+    Raises:
+        CommandError: a port cannot be bound.
+    """
+    standby = Standby()
+    try:
+        if program.wake_folder is not None and program.port is not None:
+            standby.pipe = WakePipe(program.wake_folder, program.port)
+        elif program.socket is not None:
+            standby.main = listen_on_private_socket(Path(program.socket))
+        elif program.port is not None:
+            standby.main = listen_beside_grpc(program.host, program.port)
+        if program.probe_path is not None and program.port is not None:
+            probe_port = program.port + program.probe_port_offset
+            standby.probes = listen_for_probes(program.host, probe_port)
+    except OSError as error:
+        standby.close()
+        raise CommandError(f"{program.name} cannot listen: {error}") from error
+    return standby

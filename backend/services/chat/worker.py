@@ -1,7 +1,7 @@
 """Worker process of the chat service: `python -m backend.services.chat.worker [--on-demand]`.
 
-It answers messages, downloads media and sends deliveries. With --on-demand, on Linux, it holds its
-memory only while there is work, and the service on the same host wakes it.
+It answers messages, downloads media and sends deliveries. With --on-demand, it ends when
+there is no work. The supervisor starts it again when the service on the same host wakes it.
 """
 
 import logging
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
+from backend.chassis.service_description import ON_DEMAND_OPTION
 from backend.chassis.settings import SettingsError, load_env
 from backend.services.chat.settings import Settings
 
 if TYPE_CHECKING:
     from backend.chassis.observability.metrics import Metrics
-    from backend.chassis.observability.metrics_server import MetricsServer
     from backend.chassis.wake_pipe import WakePipe
     from backend.services.chat.jobs.job_loop import JobLoop
 
@@ -36,33 +36,30 @@ _WAKE_SECONDS = 0.1
 
 def main() -> None:
     try:
-        settings = Settings.from_env(load_env())
+        env = load_env()
+        settings = Settings.from_env(env)
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
     configure_logging(_NAME, settings.common.log_level, settings.common.log_format)
-    from backend.chassis.worker_process import ON_DEMAND_OPTION, run_worker_process
+    from backend.chassis.worker_process import run_worker_process
 
     run_worker_process(
         _NAME,
+        env,
         settings.common,
         settings.worker_port,
         settings.folder,
         partial(_run_worker, settings),
         on_demand=ON_DEMAND_OPTION in sys.argv,
-        # The service looks for work when it starts (WorkerWaker).
-        runs_at_start=False,
     )
 
 
 def _run_worker(
     settings: Settings,
     metrics: "Metrics",
-    server: "MetricsServer | None",
     pipe: "WakePipe | None",
 ) -> None:
     """Run the jobs until a signal ends the process, or with *pipe* until there is no work."""
-    if server is not None:
-        server.start()
     from backend.chassis.observability.polled_metrics import DependencyCollector
     from backend.services.chat.clients.metrics import ChatMetrics
     from backend.services.chat.jobs.job_loop import JobLoop

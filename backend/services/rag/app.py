@@ -145,7 +145,12 @@ def _start_ingestion(
         provide(app, indexing)
         indexing.start()
         return ingestion.wake
-    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
+    notifier = WorkerNotifier(
+        settings.broker_url,
+        settings.max_processing_seconds,
+        settings.folder,
+        components.has_unfinished_work,
+    )
     provide(app, notifier)
     notifier.start()
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)

@@ -15,6 +15,7 @@ from backend.chassis.data_encryption.checks import check_encryption
 from backend.chassis.data_encryption.files import find_stored_path
 from backend.chassis.database.sessions import Session, open_database
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.chassis.unix_sockets import parse_socket_url
 from backend.services.rag.sealed_data import describe_sealed_data
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import documents, stats
@@ -34,7 +35,7 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
         tables_ok: True if the checks of the tables found no problem.
         running: True if the services run on this host.
     """
-    yield from _check_vector_store(settings)
+    yield from _check_vector_store(settings, running=running)
     yield from _check_broker(settings)
     yield from _check_embedding_model(settings)
     if tables_ok and _has_tables(settings):
@@ -47,10 +48,13 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
                 yield from _check_stalled_documents(session)
 
 
-def _check_vector_store(settings: Settings) -> Iterator[Finding]:
+def _check_vector_store(settings: Settings, *, running: bool) -> Iterator[Finding]:
     store = settings.vectors
     if store.url is None or store.kind == "pgvector":
         return
+    path = parse_socket_url(store.url)
+    if running and path is not None and path.is_socket():
+        return  # the supervisor listens, and a connection would start the server
     if reason := check_connection(store.url):
         yield error(
             "rag",

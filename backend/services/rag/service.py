@@ -39,6 +39,7 @@ COMPANIONS = (
         url_variable="CHROMA_URL",
         socket="{data}/rag/vectors.sock",
         stores_data=True,
+        on_demand=True,
         imports=("backend.services.rag.store.vectors.chroma",),
     ),
     # The vector server for containers, which cannot share a socket: it listens on a port with TLS
@@ -67,7 +68,8 @@ COMPANIONS = (
         port_variable="RAG_WORKER_PORT",
         probe_path="/health/live",
         logs_json=True,
-        supervised_arguments=("--on-demand",),
+        on_demand=True,
+        wake_folder="rag",
         imports=("backend.services.rag.jobs.worker", "backend.services.rag.wiring"),
     ),
 )

@@ -150,6 +150,15 @@ class RagComponents:
             audit=audit,
         )
 
+    def has_unfinished_work(self) -> bool:
+        """Return True if a worker has something to do, now or later."""
+        return (
+            self.ingestion.has_unfinished_work()
+            or self.reembedder.has_unfinished_work()
+            or self.sentence_embedder.count_waiting_documents() > 0
+            or self.word_counts.has_outdated_documents()
+        )
+
     def close(self) -> None:
         """Close the vector store and the database connections."""
         self.vectors.close()

@@ -1,6 +1,6 @@
 """Worker process that ingests documents: `python -m backend.services.rag.worker [--on-demand]`.
 
-With --on-demand, on Linux, it holds its memory only while there is work, and only the service on
+With --on-demand, it ends when there is no work. The supervisor starts it again when the service on
 the same host wakes it.
 """
 
@@ -17,13 +17,13 @@ from redis.exceptions import RedisError
 
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
+from backend.chassis.service_description import ON_DEMAND_OPTION
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.services.rag.jobs.broker import supports_messages
 from backend.services.rag.settings import Settings
 
 if TYPE_CHECKING:
     from backend.chassis.observability.metrics import Metrics
-    from backend.chassis.observability.metrics_server import MetricsServer
     from backend.chassis.wake_pipe import WakePipe
 
 _NAME = "rag-worker"
@@ -36,14 +36,16 @@ _RETRY_SECONDS = 1.0
 def main() -> None:
     os.nice(_NICENESS)
     try:
-        settings = Settings.from_env(load_env())
+        env = load_env()
+        settings = Settings.from_env(env)
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
     _configure_logging(settings.common)
-    from backend.chassis.worker_process import ON_DEMAND_OPTION, run_worker_process
+    from backend.chassis.worker_process import run_worker_process
 
     run_worker_process(
         _NAME,
+        env,
         settings.common,
         settings.worker_port,
         settings.folder,
@@ -55,12 +57,9 @@ def main() -> None:
 def _run_worker(
     settings: Settings,
     metrics: "Metrics",
-    server: "MetricsServer | None",
     pipe: "WakePipe | None",
 ) -> None:
     """Process documents until a signal ends the process, or with *pipe* until it is idle."""
-    if server is not None:
-        server.start()
     if settings.broker_url is None:
         _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()

@@ -72,7 +72,8 @@ class StandInSuite:
     def get_pids(self) -> dict[str, int]:
         """Return the process id of each program by name."""
         state = self.read_state()
-        return {program.name: program.process.pid for program in state.programs} if state else {}
+        programs = state.programs if state else []
+        return {each.name: each.process.pid for each in programs if each.process is not None}
 
     def find_processes(self) -> list[int]:
         """Return the ids of all processes of this suite, including children of services."""

@@ -17,6 +17,7 @@ from backend.chassis.rpc.channels import RpcChannels
 from backend.chassis.rpc.settings import RpcTarget
 from backend.services.agent.rpc.services import SERVICES as AGENT_SERVICES
 from backend.services.auth.rpc.services import SERVICES as AUTH_SERVICES
+from backend.services.chat.rpc.services import SERVICES as CHAT_SERVICES
 from tests.rpc import RpcClient
 from tests.servers import wait_until
 from tests.suite.conftest import ROOT, UserClient, running_suite
@@ -59,6 +60,21 @@ def get_headers(user):
 
 def get_port(suite, name):
     return int(suite.environment[PORTS[name]])
+
+
+def test_process_starts_with_the_first_call_of_a_client(suite, ada):
+    assert find_process(suite, "chat-rpc") is None
+
+    with grpc.insecure_channel(f"127.0.0.1:{get_port(suite, 'chat-rpc')}") as channel:
+        client = RpcClient(channel, CHAT_SERVICES)
+        assert list(client.call("SearchMessages", get_headers(ada), q="pump").items) == []
+
+    assert find_process(suite, "chat-rpc") is not None
+
+
+def find_process(suite, name):
+    state = json.loads((suite.folder / "data" / "run" / "state.json").read_text())
+    return next(item["process"] for item in state["programs"] if item["name"] == name)
 
 
 def test_grpcurl_calls_every_method(suite, ada, tools):
@@ -122,6 +138,7 @@ def test_buf_accepts_the_interface_and_its_changes(tools):
 
 def test_killed_instance_loses_no_later_call(suite, ada):
     port = get_port(suite, "auth-rpc")
+    # Both processes start with the connections of the client.
     target = RpcTarget.parse(f"http://127.0.0.1:{port},http://127.0.0.1:{port + 100}")
     channels = RpcChannels()
     client = RpcClient(channels.get_channel(target, "suite.user.v1.UserService"), AUTH_SERVICES)
@@ -181,6 +198,8 @@ def is_rejected(client, headers):
 def test_metrics_and_logs_are_those_of_a_service(suite, ada):
     import requests
 
+    with grpc.insecure_channel(f"127.0.0.1:{get_port(suite, 'agent-rpc')}") as channel:
+        assert RpcClient(channel, AGENT_SERVICES).call("ListModels", get_headers(ada)).data
     url = f"http://127.0.0.1:{get_port(suite, 'agent-rpc') + 10}"
     assert requests.get(f"{url}/health/live", timeout=5).status_code == 200
     assert requests.get(f"{url}/metrics", timeout=5).status_code == 401

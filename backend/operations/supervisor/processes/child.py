@@ -11,6 +11,7 @@ from backend.chassis.console import CommandError
 from backend.operations.supervisor import log_files
 from backend.operations.supervisor.processes.cpu_time import get_group_cpu_seconds
 from backend.operations.supervisor.processes.spawn import ProcessIdentity, identify
+from backend.operations.supervisor.processes.standby import Standby
 
 MIN_RESTART_DELAY_SECONDS = 0.5
 _MAX_RESTART_DELAY_SECONDS = 30.0
@@ -42,6 +43,8 @@ class SupervisedProcess:
         is_ready: called with the timeout in seconds; returns True once the program is ready.
         is_responding: called with the timeout in seconds; returns False if the program sends no
             response at all.
+        standby: what starts a program on demand; None for a program that always runs.
+        is_waiting: True if a program on demand has no process because nothing has started it.
         log_offset: size of the log in bytes when the process was started.
         started_at: start time in seconds since the epoch.
         restart_at: monotonic time of the next restart, or None.
@@ -58,6 +61,8 @@ class SupervisedProcess:
     is_gateway: bool = False
     stores_data: bool = False
     probe_url: str | None = None
+    standby: Standby | None = None
+    is_waiting: bool = False
     process: ChildProcess | None = None
     identity: ProcessIdentity | None = None
     started_at: float = 0.0
@@ -71,11 +76,22 @@ class SupervisedProcess:
 
     def run(self) -> None:
         self.log_offset = self._progress_log_bytes = self._log_bytes()
+        self.is_waiting = False
         self.process = self.start()
         self.identity = identify(self.process.pid)
         self.started_at = time.time()
         self.restart_at = None
         self.progress_at, self._progress_cpu_seconds = time.monotonic(), 0.0
+
+    def wait_on_standby(self) -> None:
+        """Have no process until something starts it."""
+        self.process = self.identity = None
+        self.is_waiting = True
+
+    @property
+    def has_become_idle(self) -> bool:
+        """True if the process of a program on demand has ended itself."""
+        return self.standby is not None and self.process is not None and self.process.poll() == 0
 
     @property
     def is_running(self) -> bool:

@@ -106,8 +106,12 @@ class ForkServer:
         folder: Path,
         *,
         output_service: str | None = None,
+        sockets: Mapping[str, int] | None = None,
     ) -> ForkedProcess | None:
         """Run *command* in a forked process. The arguments are those of `spawn`.
+
+        Args:
+            sockets: descriptors that the process inherits, by name (inherited_sockets.py).
 
         Returns:
             The process, or None if *command* does not run a module (`python -m`) or if the fork
@@ -117,11 +121,12 @@ class ForkServer:
             return None
         if not self.is_ready(0) or self._connection is None:
             return None
-        request = ForkRequest(command, environment, str(folder))
+        sockets = sockets or {}
+        request = ForkRequest(command, environment, str(folder), tuple(sockets))
         reader, output = _open_output(log, output_service)
         _set_child_subreaper(True)
         try:
-            pid = _request_fork(self._connection, request, output)
+            pid = _request_fork(self._connection, request, [output, *sockets.values()])
         except OSError:
             self._close()
             if reader is not None:
@@ -154,8 +159,10 @@ def _open_output(log: Path, output_service: str | None) -> tuple[int | None, int
     return os.pipe()
 
 
-def _request_fork(connection: socket.socket, request: ForkRequest, output: int) -> int:
-    """Return the id of the forked process.
+def _request_fork(
+    connection: socket.socket, request: ForkRequest, descriptors: Sequence[int]
+) -> int:
+    """Return the id of the forked process, which inherits *descriptors*: output, then sockets.
 
     Raises:
         OSError: the server has ended or does not respond.
@@ -165,7 +172,9 @@ def _request_fork(connection: socket.socket, request: ForkRequest, output: int) 
     with reply:
         with other_end:
             connection.settimeout(_TIMEOUT_SECONDS)
-            socket.send_fds(connection, [LENGTH.pack(len(body))], [other_end.fileno(), output])
+            socket.send_fds(
+                connection, [LENGTH.pack(len(body))], [other_end.fileno(), *descriptors]
+            )
             connection.sendall(body)
         reply.settimeout(_TIMEOUT_SECONDS)
         answer = reply.recv(LENGTH.size)

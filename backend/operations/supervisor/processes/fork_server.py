@@ -27,10 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from backend import disable_usage_reports
+from backend.chassis import inherited_sockets
 from backend.chassis.parent_death_signal import die_with_parent
 
 READY = b"R"
 ACCEPTED = b"A"
+MAX_DESCRIPTORS = 8
 LENGTH = struct.Struct("!I")
 """Header of a request and of the reply, which is a process id."""
 _PARENT_POLL_SECONDS = 0.0005
@@ -50,17 +52,20 @@ class ForkRequest:
 
     Attributes:
         command: the command line that the fork replaces: interpreter, `-m`, module, arguments.
+        sockets: names of the sockets whose descriptors are sent with the request.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: str
+    sockets: Sequence[str] = ()
 
     def encode(self) -> bytes:
         fields = {
             "command": list(self.command),
             "environment": dict(self.environment),
             "folder": self.folder,
+            "sockets": list(self.sockets),
         }
         return json.dumps(fields).encode()
 
@@ -131,11 +136,11 @@ def _fill_free_memory() -> None:
 def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | None:
     """Fork a process for each request. Return its command in that process, and None in this one."""
     while True:
-        header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
+        header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, MAX_DESCRIPTORS)
         if not header:
             return None
         body = _receive(connection, LENGTH.unpack(header)[0])
-        reply_descriptor, output = descriptors
+        reply_descriptor, output, *sockets = descriptors
         child = os.fork()
         if child == 0:
             # This child forks the requested process and exits. The kernel then makes the
@@ -144,11 +149,11 @@ def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | No
                 os._exit(0)
             connection.close()
             request = ForkRequest.decode(body)
-            _become_service(request, supervisor_pid, reply_descriptor, output)
+            _become_service(request, supervisor_pid, reply_descriptor, output, sockets)
             return request.command
         os.waitpid(child, 0)
-        os.close(reply_descriptor)
-        os.close(output)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -159,7 +164,11 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _become_service(
-    request: ForkRequest, supervisor_pid: int, reply_descriptor: int, output: int
+    request: ForkRequest,
+    supervisor_pid: int,
+    reply_descriptor: int,
+    output: int,
+    sockets: Sequence[int],
 ) -> None:
     """Send this process's id to the supervisor, then replace output, folder and environment."""
     os.setpgid(0, 0)
@@ -178,6 +187,11 @@ def _become_service(
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
+    if sockets:
+        for descriptor in sockets:
+            os.set_inheritable(descriptor, False)
+        names = dict(zip(request.sockets, sockets, strict=True))
+        os.environ[inherited_sockets.VARIABLE] = inherited_sockets.format_descriptors(names)
     disable_usage_reports()
     with suppress(OSError, ValueError):
         _set_command_line(request.command)

@@ -40,8 +40,10 @@ class LivenessMonitor:
         return has_responded and self.missed_probes * PROBE_SECONDS >= UNRESPONSIVE_SECONDS
 
     def probe(self) -> None:
-        """Send one probe and count its result."""
+        """Send one probe and count its result. A program without a process gets none."""
         identity = self.child.identity
+        if identity is None:
+            return
         if self.child.is_responding(PROBE_SECONDS):
             self._responded, self.missed_probes = identity, 0
         elif identity == self._responded:

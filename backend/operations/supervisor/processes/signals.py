@@ -3,21 +3,22 @@
 import select
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalWatcher:
-    """Counts stop signals. Every signal, including SIGCHLD, interrupts `wait`."""
+    """Counts stop signals. Every signal, including SIGCHLD, ends `wait`."""
 
     def __init__(self, wakeup: socket.socket) -> None:
         self.stop_requests = 0
         self._wakeup = wakeup
 
-    def wait(self, seconds: float) -> None:
-        if select.select([self._wakeup], [], [], seconds)[0]:
+    def wait(self, seconds: float, descriptors: Sequence[int] = ()) -> None:
+        """Wait for a signal or until one of *descriptors* is readable, for up to *seconds*."""
+        if self._wakeup in select.select([self._wakeup, *descriptors], [], [], seconds)[0]:
             self._wakeup.recv(4096)
 
     def count_stop_request(self, _number: int, _frame: object) -> None:

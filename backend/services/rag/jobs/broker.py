@@ -6,6 +6,7 @@ duplicated or late: a worker that receives one takes the next document from the 
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -111,11 +112,22 @@ class WorkerNotifier:
 
     Workers of this host are woken through their pipes in *folder*. Messages are sent to the
     broker at *url* only if there are none.
+
+    Args:
+        has_unfinished_work: called when the thread starts: a worker on demand does not look for
+            work that was left before a restart.
     """
 
-    def __init__(self, url: str, max_task_seconds: float, folder: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        max_task_seconds: float,
+        folder: Path,
+        has_unfinished_work: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._url = url
         self._folder = folder
+        self._has_unfinished_work = has_unfinished_work
         self._max_task_seconds = max_task_seconds
         self._app: Celery | None = None
         self._supports_messages: bool | None = None
@@ -136,6 +148,11 @@ class WorkerNotifier:
         self._thread.join(5)
 
     def _run(self) -> None:
+        try:
+            if self._has_unfinished_work():
+                wake_workers(self._folder)
+        except Exception:  # noqa: BLE001 - later documents must wake the workers
+            _log.exception("unfinished work cannot be looked for")
         while self._notifications.acquire() and not self._stopping.is_set():
             count = 1
             while self._notifications.acquire(blocking=False):

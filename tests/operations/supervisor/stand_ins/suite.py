@@ -27,6 +27,19 @@ HELPER = Companion(
     probe_path="/health",
 )
 
+# Needed once a client connects, if IDLER_PORT is set.
+IDLER = Companion(
+    "idler",
+    "alpha",
+    ("-m", "tests.operations.supervisor.stand_ins.on_demand", "{port}"),
+    is_needed=lambda get, _: get("IDLER_PORT") is not None,
+    port=5,
+    port_variable="IDLER_PORT",
+    probe_path="/health/live",
+    probe_port_offset=1,
+    on_demand=True,
+)
+
 
 def create_plan() -> Plan:
     variables = EnvironmentVariables(dict(os.environ))
@@ -38,7 +51,7 @@ def create_plan() -> Plan:
             return (sys.executable, "-m", module, os.environ[service.port_variable], mode)
         return (sys.executable, str(SERVICE), os.environ[service.port_variable], mode)
 
-    plan = make_plan(Path.cwd(), variables, StartOptions(), CATALOG, (HELPER,), build_command)
+    plan = make_plan(Path.cwd(), variables, StartOptions(), CATALOG, (HELPER, IDLER), build_command)
     imports = ("http.server",) if "FORKED" in os.environ else ()
     programs = tuple(replace(program, imports=imports) for program in plan.programs)
     return replace(plan, programs=programs)

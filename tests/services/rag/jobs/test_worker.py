@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from email.message import EmailMessage
 import pytest
 import requests
 
+from backend.chassis.wake_pipe import WakePipe
 from backend.services.rag.app import create_app
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests import servers
@@ -25,7 +27,6 @@ from tests.databases import database_in, execute, variables_in
 from tests.identities import Identities
 from tests.servers import wait_until
 from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
-from tests.suite.conftest import list_descendants
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -263,28 +264,33 @@ def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="forks its processes, as on Linux only")
-def test_worker_on_demand_has_a_process_for_its_work_only_while_there_is_work(tmp_path, embedder):
+def test_worker_on_demand_is_woken_for_a_document_and_ends_without_work(tmp_path, embedder):
     with servers.valkey(tmp_path) as broker, servers.chroma(tmp_path) as chroma:
         installation = RagInstallation(tmp_path, embedder, broker.url, chroma)
-        live = f"http://127.0.0.1:{installation.environment['RAG_WORKER_PORT']}/health/live"
+        port = int(installation.environment["RAG_WORKER_PORT"])
+        # The supervisor holds the pipe while the worker has no process.
+        pipe = WakePipe(tmp_path / "rag", port)
         try:
             installation.start_worker("--on-demand")
             (worker,) = installation.workers
-            wait_until(lambda: list(list_descendants(worker.pid)), SECONDS)
-            wait_until(lambda: not list(list_descendants(worker.pid)), SECONDS)
-            assert requests.get(live, timeout=30).status_code == 200
+            assert worker.wait(SECONDS) == 0
 
             ada = installation.user()
             ada.send(build_text(1).encode(), "one.txt", wait=0)
+            wait_until(lambda: is_readable(pipe), SECONDS)
+            installation.start_worker("--on-demand")
             wait_until(lambda: are_all_ready(ada, 1), SECONDS)
+            live = f"http://127.0.0.1:{port}/health/live"
             assert requests.get(live, timeout=30).status_code == 200
-            child, _ = next(list_descendants(worker.pid))
-            os.kill(child, signal.SIGKILL)
-            assert worker.wait(SECONDS) == -signal.SIGKILL  # the supervisor restarts it
+            assert installation.workers[-1].poll() is None
             assert b"celery" not in (tmp_path / "worker.log").read_bytes()
         finally:
             installation.stop()
+            pipe.close()
+
+
+def is_readable(pipe):
+    return bool(select.select([pipe], [], [], 0)[0])
 
 
 @pytest.mark.slow

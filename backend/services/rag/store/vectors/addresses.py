@@ -27,6 +27,11 @@ class ServerAddress(Protocol):
         """Return a connection. Raises OSError."""
         ...
 
+    @property
+    def starts_on_demand(self) -> bool:
+        """True if a connection starts the server, which ends when it is idle."""
+        ...
+
 
 @dataclass(frozen=True)
 class UnixAddress:
@@ -36,6 +41,10 @@ class UnixAddress:
 
     def connect(self, timeout_seconds: float) -> socket.socket:
         return connect_to_socket(self.path, timeout_seconds)
+
+    @property
+    def starts_on_demand(self) -> bool:
+        return self.path.is_socket()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -61,8 +70,17 @@ class TlsAddress:
             connection.close()
             raise
 
+    @property
+    def starts_on_demand(self) -> bool:
+        return False
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def get_socket_path(folder: Path) -> Path:
+    """Return the path of the socket of the server that uses *folder*."""
+    return folder.with_name(f"{folder.name}.sock")
 
 
 def parse_server_address(url: str, key: Secret | None) -> ServerAddress | None:

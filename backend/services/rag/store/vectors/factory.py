@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backend.chassis.settings import Secret
+from backend.chassis.unix_sockets import PREFIX, connect_to_socket
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import VectorStore
-from backend.services.rag.store.vectors.addresses import ServerAddress, parse_server_address
+from backend.services.rag.store.vectors.addresses import (
+    ServerAddress,
+    get_socket_path,
+    parse_server_address,
+)
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from backend.services.rag.store.vectors.folder import FolderLock
 from backend.services.rag.store.vectors.socket_store import SocketVectorStore
@@ -67,9 +72,22 @@ def open_vector_store(settings: VectorStoreSettings) -> VectorStore:
 
 
 def _find_vector_server(settings: VectorStoreSettings, lock: FolderLock) -> ServerAddress | None:
-    """Return the address of the configured vector server, or of the one that uses the folder."""
-    url = settings.url or lock.find_other_holder_url()
+    """Return the address of the configured vector server, or of the one that uses the folder.
+
+    A server on demand may have no process; connecting to its socket starts it.
+    """
+    url = settings.url or _find_listening_socket(settings.folder) or lock.find_other_holder_url()
     return None if url is None else parse_server_address(url, settings.api_key)
+
+
+def _find_listening_socket(folder: Path) -> str | None:
+    """Return the URL of the socket of *folder* if a server, or the supervisor, listens on it."""
+    path = get_socket_path(folder)
+    try:
+        connect_to_socket(path, _TIMEOUT_SECONDS).close()
+    except OSError:
+        return None
+    return f"{PREFIX}{path}"
 
 
 def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "ClientAPI":

@@ -1,5 +1,6 @@
 """Vector store in another process, over its Unix socket or TLS port (vector_server.py)."""
 
+import select
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from socket import socket
@@ -31,6 +32,7 @@ class SocketVectorStore:
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._idle: list[socket] = []
+        self._has_failed = False
         self._lock = threading.Lock()
 
     def add_vectors(
@@ -112,7 +114,25 @@ class SocketVectorStore:
         return vectors
 
     def check_connection(self) -> None:
+        """Raise VectorSearchUnavailable if the server does not respond.
+
+        A server on demand that has no process, because nobody has used it for minutes, is not
+        started for this, unless the last call failed.
+        """
+        if self._address.starts_on_demand and not self._has_failed and not self._is_connected():
+            return
         self._call("check_connection")
+
+    def _is_connected(self) -> bool:
+        """Return whether the server has left a connection open."""
+        with self._lock:
+            connections, self._idle = self._idle, []
+            for connection in connections:
+                if _is_open(connection):
+                    self._idle.append(connection)
+                else:
+                    connection.close()
+            return bool(self._idle)
 
     def close(self) -> None:
         with self._lock:
@@ -139,6 +159,7 @@ class SocketVectorStore:
             try:
                 return self._exchange(reused, request, vectors, timeout_seconds)
             except TimeoutError as error:
+                self._has_failed = True
                 raise VectorSearchUnavailable(
                     f"{self._address} did not respond in time."
                 ) from error
@@ -146,9 +167,12 @@ class SocketVectorStore:
                 self.close()  # other idle connections may have been lost as well
         try:
             connection = self._address.connect(timeout_seconds)
-            return self._exchange(connection, request, vectors, timeout_seconds)
+            result = self._exchange(connection, request, vectors, timeout_seconds)
         except (OSError, InvalidMessage) as error:
+            self._has_failed = True
             raise VectorSearchUnavailable(f"{self._address}: {error}") from error
+        self._has_failed = False
+        return result
 
     def _exchange(
         self, connection: socket, request: dict[str, Any], vectors: Vectors, timeout_seconds: float
@@ -177,3 +201,10 @@ class SocketVectorStore:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _is_open(connection: socket) -> bool:
+    """Return False if the server has closed the connection, or has sent what nobody expects."""
+    readable = select.poll()
+    readable.register(connection, select.POLLIN)
+    return not readable.poll(0)

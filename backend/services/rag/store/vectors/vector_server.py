@@ -1,11 +1,14 @@
 """Run embedded Chroma in one process, for all processes of the rag service.
 
-    python -m backend.services.rag.store.vectors.vector_server FOLDER [HOST PORT]
+    python -m backend.services.rag.store.vectors.vector_server FOLDER [HOST PORT | --on-demand]
 
 Chroma's own server has no authentication, so every client that reaches its port could read and
 change the vectors of all tenants. This server listens on a Unix socket to which only its own user
 can connect. With HOST and PORT, for processes in other containers, it listens there instead, with
 TLS, and accepts only clients that have the key of CHROMA_API_KEY.
+
+With --on-demand, it uses the socket of the supervisor, which has started it because a client has
+connected, and ends after minutes without a call.
 """
 
 import signal
@@ -13,19 +16,27 @@ import socket
 import socketserver
 import ssl
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from backend.chassis.inherited_sockets import MAIN, VARIABLE, open_inherited_socket
+from backend.chassis.service_description import ON_DEMAND_OPTION
 from backend.chassis.settings import Secret, SettingsError, load_env
 from backend.chassis.unix_sockets import PREFIX, bind_private_socket, parse_socket_url
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import Vectors
-from backend.services.rag.store.vectors.addresses import check_key, create_tls_context
+from backend.services.rag.store.vectors.addresses import (
+    check_key,
+    create_tls_context,
+    get_socket_path,
+)
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from backend.services.rag.store.vectors.chroma_imports import skip_unused_imports
 from backend.services.rag.store.vectors.folder import FolderLock
@@ -38,11 +49,8 @@ from backend.services.rag.store.vectors.socket_messages import (
 
 _PRIVATE_FOLDER = 0o700
 _HANDSHAKE_SECONDS = 5.0
-
-
-def get_socket_path(folder: Path) -> Path:
-    """Return the path of the socket of the server that uses *folder*."""
-    return folder.with_name(f"{folder.name}.sock")
+# A server on demand ends after this time without a call.
+_IDLE_SECONDS = 300.0
 
 
 class _VectorCalls:
@@ -50,6 +58,9 @@ class _VectorCalls:
 
     def __init__(self, store: ChromaStore) -> None:
         self._store = store
+        self._lock = threading.Lock()
+        self._active = 0
+        self._ended_at = monotonic()
         self._methods: Mapping[str, Callable[..., Any]] = {
             "delete_document": store.delete_document,
             "delete_vectors": store.delete_vectors,
@@ -59,7 +70,26 @@ class _VectorCalls:
             "check_connection": store.check_connection,
         }
 
+    @property
+    def idle_seconds(self) -> float:
+        """Time since the last call; 0 during one."""
+        with self._lock:
+            return 0.0 if self._active else monotonic() - self._ended_at
+
     def call(
+        self, method: object, arguments: dict[str, Any], vectors: Vectors
+    ) -> tuple[dict[str, Any], Vectors]:
+        """Call a method and return its response; see `_call_method`."""
+        with self._lock:
+            self._active += 1
+        try:
+            return self._call_method(method, arguments, vectors)
+        finally:
+            with self._lock:
+                self._active -= 1
+                self._ended_at = monotonic()
+
+    def _call_method(
         self, method: object, arguments: dict[str, Any], vectors: Vectors
     ) -> tuple[dict[str, Any], Vectors]:
         """Return the response to a request, and the vectors to send with it.
@@ -91,18 +121,30 @@ class _Server(socketserver.ThreadingTCPServer):
 
     Args:
         tls: accepts the connections; None on a Unix socket.
+        max_idle_seconds: the server ends after this time without a call; None if it does not.
     """
 
     daemon_threads = True
 
     def __init__(
-        self, listener: socket.socket, calls: _VectorCalls, tls: ssl.SSLContext | None
+        self,
+        listener: socket.socket,
+        calls: _VectorCalls,
+        tls: ssl.SSLContext | None,
+        max_idle_seconds: float | None,
     ) -> None:
         super().__init__(("", 0), _Connection, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.calls = calls
         self._tls = tls
+        self._max_idle_seconds = max_idle_seconds
+
+    def service_actions(self) -> None:
+        """End an idle server. Called twice a second."""
+        limit = self._max_idle_seconds
+        if limit is not None and self.calls.idle_seconds >= limit:
+            raise SystemExit(0)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection, in its own thread."""
@@ -136,6 +178,13 @@ class _Connection(socketserver.BaseRequestHandler):
 
 def main(folder_name: str, host: str | None = None, port: str = "0") -> int:
     folder = Path(folder_name).absolute()
+    if host == ON_DEMAND_OPTION:
+        inherited = open_inherited_socket(load_env().optional(VARIABLE), MAIN)
+        if inherited is None:
+            sys.stderr.write(f"{VARIABLE} has no socket.\n")
+            return 1
+        url = f"{PREFIX}{get_socket_path(folder)}"
+        return _serve(folder, url, lambda: inherited, None, _IDLE_SECONDS)
     if host is None:
         path = get_socket_path(folder)
         return _serve(folder, f"{PREFIX}{path}", lambda: bind_private_socket(path), None)
@@ -154,7 +203,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _serve(
-    folder: Path, url: str, listen: Callable[[], socket.socket], tls: ssl.SSLContext | None
+    folder: Path,
+    url: str,
+    listen: Callable[[], socket.socket],
+    tls: ssl.SSLContext | None,
+    max_idle_seconds: float | None = None,
 ) -> int:
     lock = FolderLock(folder)
     if not lock.acquire(url):
@@ -173,12 +226,12 @@ def _serve(
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        with _Server(listen(), _VectorCalls(store), tls) as server:
+        with _Server(listen(), _VectorCalls(store), tls, max_idle_seconds) as server:
             server.serve_forever()
     except KeyboardInterrupt:
         return 0
     finally:
-        if (path := parse_socket_url(url)) is not None:
+        if max_idle_seconds is None and (path := parse_socket_url(url)) is not None:
             path.unlink(missing_ok=True)
         store.close()
     return 0

@@ -17,7 +17,9 @@ import pytest
 from chromadb.api.types import EmbeddingFunction
 from chromadb.utils.embedding_functions import register_embedding_function
 
+from backend.chassis import inherited_sockets
 from backend.chassis.settings import Secret
+from backend.chassis.unix_sockets import bind_private_socket
 from backend.operations.supervisor.processes.readiness import is_ready, is_responding
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors.addresses import (
@@ -126,6 +128,66 @@ def test_process_without_a_url_uses_the_server_that_holds_the_folder(socket_path
     assert isinstance(store, SocketVectorStore)
     store.check_connection()
     store.close()
+
+
+# Runs a server on demand that ends after half a second without a call. Argument: its folder.
+_IDLE_SERVER = """
+import sys
+from backend.services.rag.store.vectors import vector_server
+vector_server._IDLE_SECONDS = 0.5
+sys.exit(vector_server.main(sys.argv[1], "--on-demand"))
+"""
+
+
+@pytest.mark.slow
+def test_server_on_demand_serves_waiting_clients_and_ends_when_it_is_idle(tmp_path):
+    path = tmp_path / "vectors.sock"
+    with bind_private_socket(path) as listener, ThreadPoolExecutor(1) as pool:
+        store = SocketVectorStore(UnixAddress(path))
+        for _ in range(2):
+            call = pool.submit(store.list_partitions)
+            server = start_server_on_demand(tmp_path / "vectors", listener)
+            assert call.result() == []
+            assert server.wait(60) == 0
+            # The server has closed its connections, and the socket is still there.
+            store.check_connection()
+        store.close()
+
+
+def start_server_on_demand(folder, listener):
+    sockets = {inherited_sockets.MAIN: listener.fileno()}
+    value = inherited_sockets.format_descriptors(sockets)
+    return subprocess.Popen(
+        [sys.executable, "-c", _IDLE_SERVER, str(folder)],
+        env={**os.environ, inherited_sockets.VARIABLE: value},
+        cwd=Path(__file__).parents[5],
+        pass_fds=[listener.fileno()],
+    )
+
+
+def test_health_check_does_not_start_a_server_on_demand(tmp_path):
+    path = tmp_path / "vectors.sock"
+    with bind_private_socket(path) as listener:
+        store = SocketVectorStore(UnixAddress(path))
+
+        store.check_connection()
+
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    with pytest.raises(VectorSearchUnavailable):
+        store.list_partitions()
+    # After a failed call, the check calls the server.
+    with pytest.raises(VectorSearchUnavailable):
+        store.check_connection()
+
+
+def test_process_without_a_url_uses_the_server_that_its_connection_starts(tmp_path):
+    (tmp_path / "vectors").mkdir()
+    with bind_private_socket(tmp_path / "vectors.sock"):
+        store = open_vector_store(VectorStoreSettings("chroma", tmp_path / "vectors"))
+
+    assert isinstance(store, SocketVectorStore)
 
 
 def test_server_survives_malformed_messages(socket_path):
