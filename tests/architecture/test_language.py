@@ -142,6 +142,8 @@ IDIOMS = {
     r"\bwhat no\b": "rewrite with a subject",
 }
 
+ANY_IDIOM = re.compile("|".join(IDIOMS), re.IGNORECASE)
+
 # Exact names that are right where they are, with the reason.
 ALLOWED_NAMES: dict[str, str] = {}
 # Exact texts (first docstring line or message) that are right, with the reason.
@@ -153,6 +155,12 @@ TEXT_CALLS = frozenset(
         *("print", "print_line", "Finding", "add_argument", "ArgumentParser", "add_parser"),
         *("Command", "HttpError", "unauthenticated", "forbidden", "unavailable", "problem"),
     }
+)
+
+
+NODES = (
+    *(ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.arg, ast.Name),
+    *(ast.Call, ast.Raise, ast.ExceptHandler, ast.Assign, ast.AnnAssign),
 )
 
 
@@ -169,7 +177,7 @@ class Occurrence(NamedTuple):
 
 @cache
 def sources() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
-    """Return (path relative to the project, all syntax nodes) of every Python file."""
+    """Return (path relative to the project, syntax nodes that rules read) of every Python file."""
     files = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
     own = Path(__file__)
     # Garbage collection would go through the growing number of nodes again and again, and later
@@ -177,7 +185,7 @@ def sources() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
     gc.disable()
     try:
         return tuple(
-            (str(file.relative_to(ROOT)), tuple(ast.walk(ast.parse(file.read_text("utf-8")))))
+            (str(file.relative_to(ROOT)), tuple(read_nodes(file)))
             for file in files
             if file != own
             and "migrations" not in file.parts
@@ -186,6 +194,13 @@ def sources() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def read_nodes(file: Path) -> Iterator[ast.AST]:
+    """Yield the syntax nodes of *file* that a rule reads, about a sixth of all."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, NODES) and not isinstance(getattr(node, "ctx", None), ast.Load):
+            yield node
 
 
 def name_parts(name: str) -> list[str]:
@@ -202,15 +217,18 @@ def named_definitions() -> Iterator[tuple[str, str, ast.AST | None]]:
                 yield f"{path}:{node.lineno}", node.name, node
 
 
-def first_lines() -> Iterator[tuple[str, str]]:
-    """Yield (place, first line) of each docstring."""
+@cache
+def first_lines() -> list[tuple[str, str]]:
+    """Return (place, first line) of each docstring."""
+    lines = []
     for path, nodes in sources():
         for node in nodes:
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 docstring = ast.get_docstring(node)
                 if docstring:
                     line = getattr(node, "lineno", 1)
-                    yield f"{path}:{line}", docstring.partition("\n")[0]
+                    lines.append((f"{path}:{line}", docstring.partition("\n")[0]))
+    return lines
 
 
 def visible_texts() -> Iterator[tuple[str, str]]:
@@ -307,7 +325,7 @@ def test_texts_avoid_idioms(kind):
     occurrences = [
         Occurrence(place, text, advice)
         for place, text in texts
-        if text not in ALLOWED_TEXTS
+        if text not in ALLOWED_TEXTS and ANY_IDIOM.search(text)
         for pattern, advice in IDIOMS.items()
         if re.search(pattern, text, re.IGNORECASE)
     ]
