@@ -7,6 +7,7 @@ from flask import Flask
 
 from backend.chassis.catalog import CATALOG
 from tests.databases import variables_in
+from tests.password_hashes import fast_password_hashes
 from tests.servers import free_port
 
 
@@ -27,4 +28,5 @@ def build(tmp_path, monkeypatch):
     def build_service(name: str) -> Flask:
         return importlib.import_module(f"backend.services.{name}.app").create_app()
 
-    return build_service
+    with fast_password_hashes():
+        yield build_service

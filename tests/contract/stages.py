@@ -38,6 +38,7 @@ from backend.services.rag.settings import Settings as RagSettings
 from backend.services.rag.store.vectors.factory import VectorStoreSettings
 from tests.databases import database_in
 from tests.identities import Identities
+from tests.password_hashes import fast_password_hashes
 from tests.services.agent.fakes import FakeRagService, WordEmbedder, run_server
 from tests.services.chat.fakes import FakeAgent
 
@@ -165,7 +166,8 @@ def auth(folder: Path, url: str | None = None) -> Iterator[Stage]:
     }
     settings = AuthSettings.from_env(Env(values))
     security = SecuritySettings.from_env({"DATA_DIR": str(folder)})
-    app = create_auth(replace(settings, security=security))
+    with fast_password_hashes():
+        app = create_auth(replace(settings, security=security))
     app.testing = True
 
     def sign_in(role: str) -> Headers:
@@ -179,7 +181,8 @@ def auth(folder: Path, url: str | None = None) -> Iterator[Stage]:
         return {"Authorization": f"Bearer {token}"}
 
     stage = Stage(app, sign_in, _create_auth_resources)
-    yield stage
+    with fast_password_hashes():
+        yield stage
 
 
 def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
@@ -21,6 +20,7 @@ from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.settings import Settings
 from tests.databases import database_in
+from tests.password_hashes import fast_password_hashes
 from tests.periodic_tasks import stopping_periodic_tasks
 from tests.services.auth.api_user import ApiUser, FakeClock
 
@@ -29,11 +29,9 @@ START_TIME = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fast_password_hashes() -> Iterator[None]:
-    """Hash passwords with little work: two thirds of the CPU time of these tests would go there."""
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.security.passwords._HASHER", hasher)
+def _hash_passwords_fast() -> Iterator[None]:
+    """Two thirds of the CPU time of these tests would go there."""
+    with fast_password_hashes():
         yield
 
 
@@ -77,7 +75,9 @@ def initialized_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database file after a first start. Migrations take most of the start time."""
     folder = tmp_path_factory.mktemp("initialized")
     file = folder / "auth.db"
-    app = create_app(load_settings(folder, f"sqlite:///{file}"), lambda: START_TIME)
+    # Each start of an app verifies this password.
+    with fast_password_hashes():
+        app = create_app(load_settings(folder, f"sqlite:///{file}"), lambda: START_TIME)
     get_component(app, SessionService)._database.engine.dispose()
     return file
 
