@@ -179,7 +179,12 @@ def test_names_are_translated_back():
 
 
 @pytest.mark.parametrize(
-    ("value", "first_key"), [("ecs", "@timestamp"), ("ECS", "@timestamp"), ("json", "timestamp")]
+    ("value", "first_key"),
+    [
+        ("ECS", "@timestamp"),
+        pytest.param("ecs", "@timestamp", marks=pytest.mark.slow),
+        ("json", "timestamp"),
+    ],
 )
 def test_log_format_selects_the_names(value, first_key):
     program = (

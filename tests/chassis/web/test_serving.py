@@ -141,7 +141,9 @@ def test_worker_ends_when_the_master_is_killed(port, tmp_path):
     wait_until(lambda: get_start_time(worker) is None, seconds=2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_single_process_finishes_its_requests_after_a_signal(port, tmp_path, number):
     with start_service(port, tmp_path) as process:
         request_health(port)
@@ -155,7 +157,9 @@ def test_single_process_finishes_its_requests_after_a_signal(port, tmp_path, num
     assert str(read_log_lines(tmp_path)[-1]["message"]).startswith("Stopped")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)]
+)
 def test_single_process_ends_at_the_graceful_timeout(port, tmp_path, number):
     with start_service(port, tmp_path, SERVICE_DRAIN_SECONDS="1") as process:
         request_health(port)

@@ -69,7 +69,10 @@ def test_stop_ends_only_the_processes_of_its_own_suite(
     assert other.find_processes() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+)
 def test_supervisor_stops_all_processes_after_a_signal(
     suite: StandInSuite, number: signal.Signals
 ) -> None:
@@ -107,7 +110,9 @@ def test_all_processes_end_when_the_supervisor_is_killed(suite: StandInSuite) ->
 
 
 @linux_only
-@pytest.mark.parametrize("name", ["alpha-service", "gateway", "valkey"])
+@pytest.mark.parametrize(
+    "name", ["alpha-service", pytest.param("gateway", marks=pytest.mark.slow), "valkey"]
+)
 def test_killed_program_is_restarted_without_the_others(suite: StandInSuite, name: str) -> None:
     suite.start()
     before = suite.get_pids()
@@ -162,7 +167,7 @@ def test_start_reports_the_process_that_uses_a_port(suite: StandInSuite) -> None
     assert suite.find_processes() == []
 
 
-@pytest.mark.parametrize("command", ["start", "detach"])
+@pytest.mark.parametrize("command", ["start", pytest.param("detach", marks=pytest.mark.slow)])
 def test_start_reports_the_last_output_of_a_service_that_exits(
     suite: StandInSuite, command: str
 ) -> None:

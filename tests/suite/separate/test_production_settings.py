@@ -107,7 +107,12 @@ def test_safe_settings_are_accepted(tmp_path, service):
             for service in SERVICES
         ),
         ("gateway", {"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
-        ("rag", {"SECRET_KEY": SAMPLES["sample value"]}, "SECRET_KEY"),
+        pytest.param(
+            "rag",
+            {"SECRET_KEY": SAMPLES["sample value"]},
+            "SECRET_KEY",
+            marks=pytest.mark.slow,
+        ),
         ("auth", {"ADMIN_PASSWORD": "admin"}, "ADMIN_PASSWORD"),
     ],
 )
