@@ -1,13 +1,15 @@
 """Fixtures with real components in a temporary folder: SQLite, Chroma, the built-in model."""
 
 import io
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from backend.ai.chat_models import ModelSettings
-from backend.ai.embedding import BuiltInEmbedder, EmbeddingConfig
+from backend.ai.embedding import BuiltInEmbedder, EmbeddingConfig, piece_tokenizer
 from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import get_component
 from backend.services.rag.app import create_app
@@ -25,6 +27,15 @@ ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests" / "data"
 PDF = DATA / "multi_page.pdf"
 MIB = 2**20
+_load_processor_once = cache(piece_tokenizer._load_processor)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _share_vocabulary() -> Iterator[None]:
+    """Load the vocabulary of the multilingual model once for all apps: it takes half a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piece_tokenizer, "_load_processor", _load_processor_once)
+        yield
 
 
 @pytest.fixture(scope="session")
