@@ -4,8 +4,10 @@
 
 Starts a suite on free ports with a scripted model, opens the console in a headless browser and
 prints each budget with the measured value. Times are medians of five page loads or percentiles of
-all samples. CPU x 4 is the throttling of Chromium's developer tools. Needs the test requirements
-and a browser (CONSOLE_TEST_BROWSER, default /usr/bin/chromium).
+all samples. CPU x 4 is the throttling of Chromium's developer tools. CPU is the time of the page's
+main thread, which depends less on what else the machine does. A page is usable when the frame with
+the field for questions has been painted. "Again" is a visit with the service worker, which has the
+files. Needs the test requirements and a browser (CONSOLE_TEST_BROWSER, default /usr/bin/chromium).
 """
 
 import argparse
@@ -31,6 +33,16 @@ _UNLIMITED = {"LLM_TOKENS_USER": "100000000/minute", "LLM_TOKENS_USER_DAY": "100
 _ANSWER_BYTES = 200_000
 _TYPING_MS = 300
 _READY = ".composer textarea"
+
+# Reports when the frame with the composer has been painted. A script of the driver that waits for
+# the composer would take time of the page.
+_REPORT_USABLE = f"""
+new MutationObserver((_, observer) => {{
+  if (!document.querySelector("{_READY}")) return;
+  observer.disconnect();
+  requestAnimationFrame(() => setTimeout(() => console.debug("usable", performance.now())));
+}}).observe(document, {{ childList: true, subtree: true }});
+"""
 
 # Sum of layout shifts, and times of paints and of interactions.
 _OBSERVE = """
@@ -87,6 +99,14 @@ class Row:
     measured: str
 
 
+@dataclass(frozen=True)
+class _Load:
+    """Time until a page was usable, and the CPU time of its main thread until then."""
+
+    seconds: float
+    cpu_seconds: float
+
+
 class VerbatimModel(ScriptedModel):
     """A scripted model that keeps the line breaks of its replies."""
 
@@ -129,7 +149,7 @@ def _measure(suite: Suite, model: ScriptedModel, browser: Browser, questions: in
 def _open_context(suite: Suite, browser: Browser, username: str, *scripts: str) -> BrowserContext:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     context.set_default_timeout(120_000)
-    for script in ("localStorage.setItem('has_session', 'true')", *scripts):
+    for script in ("localStorage.setItem('has_session', 'true')", _REPORT_USABLE, *scripts):
         context.add_init_script(script)
     response = context.request.post(
         f"{suite.url}/auth/login",
@@ -145,26 +165,30 @@ def _open_page(context: BrowserContext, rate: int) -> tuple[Page, CDPSession]:
     page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Network.enable")
-    session.send("Performance.enable")
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
     session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
     return page, session
 
 
 def _measure_loads(suite: Suite, browser: Browser, username: str) -> Iterator[Row]:
     first: list[float] = []
-    usable: list[float] = []
-    again: list[float] = []
+    usable: list[_Load] = []
+    again: list[_Load] = []
     shifts: list[float] = []
     sizes: list[dict[str, int]] = []
     for _ in range(_LOADS):
         context = _open_context(suite, browser, username, _OBSERVE)
-        page, _session = _open_page(context, 4)
-        usable.append(_load(page, suite))
+        page, session = _open_page(context, 4)
+        usable.append(_measure_load(page, session, suite))
         first.append(_get_first_paint(page))
         page.wait_for_timeout(500)
         shifts.append(page.evaluate("window.measured.shift"))
         sizes.append(page.evaluate(_SUM_SIZES))
-        again.append(_load(page, suite))
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        _load(page, suite)
+        # Lets the requests after the first screen end.
+        page.wait_for_timeout(1000)
+        again.append(_measure_load(page, session, suite))
         context.close()
     size = max(sizes, key=lambda each: each["bodies"])
     yield Row(
@@ -172,26 +196,32 @@ def _measure_loads(suite: Suite, browser: Browser, username: str) -> Iterator[Ro
         f"{size['bodies'] / 1000:.1f} kB in {size['files']} files, "
         f"{size['transferred'] / 1000:.1f} kB with headers",
     )
-    yield Row("first paint ≤ 1 s (loopback, CPU x 4)", _seconds(first))
-    yield Row("usable ≤ 1 s (loopback, CPU x 4)", _seconds(usable))
-    yield Row("usable again ≤ 0.3 s (cached, CPU x 4)", _seconds(again))
+    yield Row("first paint ≤ 1 s (loopback, CPU x 4)", f"{statistics.median(first):.2f} s")
+    yield Row("usable ≤ 1 s (loopback, CPU x 4)", _format_loads(usable))
+    yield Row("usable again ≤ 0.3 s (cached, CPU x 4)", _format_loads(again))
     yield Row("layout shift ≤ 0.01", f"{max(shifts):.4f}")
 
 
+def _measure_load(page: Page, session: CDPSession, suite: Suite) -> _Load:
+    seconds = _load(page, suite)
+    return _Load(seconds, _get_metrics(session)["TaskDuration"])
+
+
 def _load(page: Page, suite: Suite) -> float:
-    """Load the home screen and return the time until the composer can be used, in milliseconds."""
-    page.goto(f"{suite.url}/console/", wait_until="commit")
-    page.wait_for_selector(_READY)
-    return float(page.evaluate("performance.now()"))
+    """Load the home screen and return the seconds until the composer can be used."""
+    with page.expect_console_message(lambda message: message.text.startswith("usable ")) as event:
+        page.goto(f"{suite.url}/console/", wait_until="commit")
+    return float(event.value.text.split()[1]) / 1000
 
 
 def _get_first_paint(page: Page) -> float:
     script = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
-    return float(page.evaluate(script))
+    return float(page.evaluate(script)) / 1000
 
 
-def _seconds(milliseconds: list[float]) -> str:
-    return f"{statistics.median(milliseconds) / 1000:.2f} s"
+def _format_loads(loads: list[_Load]) -> str:
+    seconds = statistics.median(load.seconds for load in loads)
+    return f"{seconds:.2f} s, {statistics.median(load.cpu_seconds for load in loads):.2f} s CPU"
 
 
 def _measure_answers(

@@ -11,14 +11,15 @@ from backend.services.console.settings import Settings
 FILES = {
     "index.html": (
         "<!doctype html><html><head>"
-        '<link rel="stylesheet" href="{{assets}}/styles/base.css">{{modulepreload}}'
-        '<script type="module" src="{{assets}}/app.js"></script></head></html>'
+        '<script type="module" src="{{assets}}/joined.js"></script>'
+        '<link rel="stylesheet" href="{{assets}}/joined.css"></head></html>'
     ),
-    "app.js": 'import { a } from "./lib/a.js";\nimport "./lib/b.js";\nimport("./rare.js");\n',
-    "lib/a.js": 'export {\n  b,\n} from "./b.js";\nexport const a = "./not-imported.js";\n',
-    "lib/b.js": "export const b = 1;\n" * 100,
-    "rare.js": "export const rare = 1;\n",
-    "styles/base.css": "body { margin: 0 }\n",
+    "app.js": 'import { a } from "./lib/a.js";\nimport("./rare.js");\n',
+    "lib/a.js": "export const a = 1;\n",
+    "rare.js": 'import { a } from "./lib/a.js";\nexport const rare = a;\n' + "// rare\n" * 100,
+    **{f"styles/{name}.css": f".{name} {{}}\n" for name in ("base", "conversation", "shell")},
+    "styles/tokens.css": ":root {}\n",
+    "styles/rare.css": ".rare {}\n",
     "service-worker.js": "const FILES = {{preloads}};\n",
     "manifest.webmanifest": '{"name": "Console", "icons": [{"src": "{{assets}}/icon.svg"}]}',
     "icon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",

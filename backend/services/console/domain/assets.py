@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from posixpath import normpath
+from pathlib import Path
 from typing import Self
 
 from backend.chassis.static_files import (
@@ -14,15 +13,16 @@ from backend.chassis.static_files import (
     hash_static_files,
     read_static_files,
 )
+from backend.services.console.domain.joined_modules import join_modules
 
 ENTRY = "app.js"
 ROOT_FILES = ("index.html", "service-worker.js", "manifest.webmanifest")
 """Files that are served outside of the versioned folder. Placeholders in them are replaced."""
 
-_STATIC_IMPORT = re.compile(
-    r"""^[ \t]*(?:import|export)\b(?:[^"';]*?\bfrom)?\s*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE
-)
-_STYLESHEET = re.compile(r'href="\{\{assets\}\}/([^"]+\.css)"')
+JOINED_STYLES = "joined.css"
+# In the order in which they apply.
+FIRST_STYLES = tuple(f"styles/{name}.css" for name in ("tokens", "base", "shell", "conversation"))
+_REFERENCE = re.compile(r"\{\{assets\}\}/([\w./-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Assets:
 
     Attributes:
         version: changes if the name or the content of any file changes.
-        files: files of the versioned folder by path.
+        files: files of the versioned folder by path. What the first screen needs is joined.
         root_files: the files of ROOT_FILES that exist, with their placeholders replaced.
     """
 
@@ -41,33 +41,30 @@ class Assets:
 
     @classmethod
     def load(cls, folder: Path, public_prefix: str) -> Self:
-        """Read the files below *folder*, which browsers load below *public_prefix*."""
+        """Read the files below *folder*, which browsers load below *public_prefix*.
+
+        Raises:
+            UnsupportedModule: the modules of the first screen cannot be joined.
+        """
         contents = dict(read_static_files(folder))
-        version = hash_static_files(contents)
+        root_files = {name: contents.pop(name) for name in ROOT_FILES if name in contents}
+        contents = _join_files(contents)
+        # Of what is served: another way to join the same sources needs other addresses too.
+        version = hash_static_files(contents | root_files)
         base = f"{public_prefix}/assets/{version}"
-        preloads = [*_list_stylesheets(contents), *list_static_imports(contents, ENTRY)]
+        first_files = _REFERENCE.findall(root_files["index.html"].decode())
         placeholders = {
             "{{assets}}": base,
             "{{version}}": version,
-            "{{modulepreload}}": "\n".join(
-                f'<link rel="modulepreload" href="{base}/{name}">'
-                for name in preloads
-                if name.endswith(".js")
-            ),
-            # For the service worker: the files that the first screen needs.
-            "{{preloads}}": json.dumps([f"{base}/{name}" for name in preloads]),
+            # For the service worker: the files that the page refers to.
+            "{{preloads}}": json.dumps([f"{base}/{name}" for name in first_files]),
         }
         return cls(
             version=version,
-            files={
-                name: create_static_file(name, content)
-                for name, content in contents.items()
-                if name not in ROOT_FILES
-            },
+            files={name: create_static_file(name, content) for name, content in contents.items()},
             root_files={
-                name: create_static_file(name, _replace_all(contents[name], placeholders))
-                for name in ROOT_FILES
-                if name in contents
+                name: create_static_file(name, _replace_all(content, placeholders))
+                for name, content in root_files.items()
             },
         )
 
@@ -99,23 +96,13 @@ class AssetFolder:
         )
 
 
-def list_static_imports(contents: Mapping[str, bytes], entry: str) -> Iterator[str]:
-    """Yield *entry* and all modules of *contents* that it imports statically, breadth first."""
-    pending, seen = [entry], {entry}
-    while pending:
-        name = pending.pop(0)
-        if name not in contents:
-            continue
-        yield name
-        for target in _STATIC_IMPORT.findall(contents[name].decode()):
-            module = normpath(str(PurePosixPath(name).parent / target))
-            if module not in seen:
-                seen.add(module)
-                pending.append(module)
-
-
-def _list_stylesheets(contents: Mapping[str, bytes]) -> list[str]:
-    return _STYLESHEET.findall(contents.get("index.html", b"").decode())
+def _join_files(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files to serve: one script and one style contain those of the first screen."""
+    scripts = {name: content.decode() for name, content in contents.items() if name.endswith(".js")}
+    joined = {name: text.encode() for name, text in join_modules(scripts, ENTRY).items()}
+    joined[JOINED_STYLES] = b"\n".join(contents[name] for name in FIRST_STYLES)
+    replaced = {*scripts, *FIRST_STYLES}
+    return joined | {name: text for name, text in contents.items() if name not in replaced}
 
 
 def _replace_all(content: bytes, replacements: Mapping[str, str]) -> bytes:

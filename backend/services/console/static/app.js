@@ -8,13 +8,15 @@ import { registerServiceWorker } from "./lib/service_worker.js";
 import { clearAgentOptions } from "./model/agent.js";
 import { clearConversations } from "./model/conversations.js";
 import { clearPages } from "./model/evidence.js";
-import { applyTheme, loadLocale, loadUser, user } from "./model/session.js";
+import { loadLocale, loadUser, user } from "./model/session.js";
 import { currentScreen } from "./pages/screens.js";
 import { shell } from "./pages/shell.js";
 import { loadModule, loadStyle } from "./ui/lazy.js";
 import { noticeArea } from "./ui/notice.js";
 import { errorState } from "./ui/states.js";
 
+// Not while the first screen is loaded: the worker then loads what is needed without a connection.
+const WORKER_DELAY_MS = 2000;
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 8000;
 // Pages that need no session.
@@ -27,7 +29,6 @@ const LINK_PAGES = {
 };
 
 async function start() {
-  applyTheme();
   startRouter();
   await Promise.all([loadLocale(), loadUserWithRetry()]);
   document.body.replaceChildren(noticeArea);
@@ -81,4 +82,4 @@ function showServerError(error, delay) {
 }
 
 start();
-registerServiceWorker();
+setTimeout(registerServiceWorker, WORKER_DELAY_MS);

@@ -23,6 +23,9 @@ const STORED_DATA = [
 ];
 const SESSION_ENDS = /^\/auth\/logout(?:\/all)?$/;
 
+// Responses to requests of an earlier session are not stored.
+let sessionNumber = 0;
+
 self.addEventListener("install", (event) => {
   event.waitUntil(prepare());
 });
@@ -38,6 +41,8 @@ self.addEventListener("activate", (event) => {
 });
 
 async function removeOldVersions() {
+  // The page is requested while the worker starts.
+  await self.registration.navigationPreload?.enable();
   const names = await caches.keys();
   await Promise.all(names.filter((name) => name.startsWith("console-files-") && name !== FILES).map((name) => caches.delete(name)));
   await self.clients.claim();
@@ -47,11 +52,11 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
-  if (SESSION_ENDS.test(url.pathname)) event.waitUntil(caches.delete(DATA));
+  if (SESSION_ENDS.test(url.pathname)) event.waitUntil(deleteData());
   if (request.method !== "GET" || request.headers.has("Range")) return;
-  if (request.mode === "navigate" && isScreen(url)) event.respondWith(getPage(request));
-  else if (url.pathname.startsWith("/console/assets/")) event.respondWith(getFile(request));
-  else if (isStoredData(request, url)) event.respondWith(getData(request));
+  if (request.mode === "navigate" && isScreen(url)) event.respondWith(getPage(event));
+  else if (url.pathname.startsWith("/console/assets/")) event.respondWith(getFile(event));
+  else if (isStoredData(request, url)) event.respondWith(getData(event));
 });
 
 const isScreen = ({ pathname }) => pathname === "/console" || pathname.startsWith(PAGE);
@@ -61,11 +66,9 @@ const isStoredData = (request, { pathname }) =>
   !request.headers.has("X-Document-Password") && !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
 
 /** All screens are the same page. */
-async function getPage(request) {
+async function getPage({ request, preloadResponse }) {
   try {
-    const response = await fetch(request);
-    if (response.ok) await (await caches.open(FILES)).put(PAGE, response.clone());
-    return response;
+    return (await preloadResponse) ?? (await fetch(request));
   } catch (error) {
     const stored = await caches.match(PAGE);
     if (stored) return stored;
@@ -74,19 +77,21 @@ async function getPage(request) {
 }
 
 /** The URL of a file changes with its content. */
-async function getFile(request) {
-  const stored = await caches.match(request);
+async function getFile(event) {
+  const stored = await caches.match(event.request);
   if (stored) return stored;
-  const response = await fetch(request);
-  if (response.ok) await (await caches.open(FILES)).put(request, response.clone());
+  const response = await fetch(event.request);
+  if (response.ok) event.waitUntil(store(FILES, event.request, response.clone()));
   return response;
 }
 
-async function getData(request) {
+async function getData(event) {
+  const { request } = event;
+  const session = sessionNumber;
   try {
     const response = await fetch(request, { signal: anySignal(request.signal) });
-    if (response.status === 401 && new URL(request.url).pathname === "/auth/me") await caches.delete(DATA);
-    if (response.status === 200) await storeData(request, response.clone());
+    if (response.status === 401 && new URL(request.url).pathname === "/auth/me") await deleteData();
+    if (response.status === 200 && session === sessionNumber) event.waitUntil(storeData(request, response.clone()));
     return response;
   } catch (error) {
     if (request.signal.aborted) throw error;
@@ -94,6 +99,11 @@ async function getData(request) {
     if (stored) return markAsStored(stored);
     throw error;
   }
+}
+
+function deleteData() {
+  sessionNumber++;
+  return caches.delete(DATA);
 }
 
 /** The page says that it shows stored data when it sees this header. */
@@ -109,9 +119,14 @@ function anySignal(signal) {
   return AbortSignal.any ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
-async function storeData(request, response) {
-  const cache = await caches.open(DATA);
+async function store(name, request, response) {
+  const cache = await caches.open(name);
   await cache.put(request, response);
+  return cache;
+}
+
+async function storeData(request, response) {
+  const cache = await store(DATA, request, response);
   const keys = await cache.keys();
   await Promise.all(keys.slice(0, Math.max(0, keys.length - MAX_DATA_ENTRIES)).map((key) => cache.delete(key)));
 }

@@ -1,21 +1,22 @@
-"""Browser pages that load the console's static files from disk, with a stand-in for the API.
+"""Browser pages that load the console's files without a service, with a stand-in for the API.
 
 They show states that a running suite reaches only with effort: ten thousand documents, failures of
 a service, missing permissions.
 """
 
 import json
-import mimetypes
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute
 
+from backend.chassis.static_files import create_static_file
 from backend.security.permissions import BUILT_IN_ROLES
-from backend.services.console.app import STATIC_FOLDER
+from backend.services.console.app import PUBLIC_PREFIX, STATIC_FOLDER
+from backend.services.console.domain.assets import Assets
 from backend.services.console.routes.pages import CONTENT_SECURITY_POLICY
 
 BASE = "http://localhost"
@@ -23,6 +24,16 @@ _EMPTY_PAGE = (
     "<!doctype html><html lang=en><title>test</title><body><main id=main></main></body></html>"
 )
 _EOL = "\n"
+# Version in the addresses of single source files. The application's files are joined.
+_SOURCE = "source"
+_LOAD = f"""
+const load = async (name) => {{
+  const script = document.querySelector("script[type=module]");
+  if (!script) return import(`/console/assets/{_SOURCE}/${{name}}`);
+  const {{ modules }} = await import(script.src);
+  return modules[name] ?? import(new URL(name, script.src));
+}};
+"""
 Answer = Any
 """JSON or a WebP image of a response, or a function of query and body that returns it. A `Failure`
 is an error, the member `_status` another status than 200."""
@@ -85,13 +96,12 @@ class StaticPage:
         self.page.goto(f"{BASE}/console/empty")
 
     def run(self, script: str, argument: object = None) -> Any:
-        """Run the body of an async function. `load(name)` imports a module of static/."""
-        return self.page.evaluate(
-            "async (argument) => {"
-            " const load = (name) => import(`/console/assets/test/${name}`);"
-            f" {script} }}",
-            argument,
-        )
+        """Run the body of an async function.
+
+        `load(name)` returns the exports of a module of static/, with the state that it has in the
+        application.
+        """
+        return self.page.evaluate(f"async (argument) => {{ {_LOAD} {script} }}", argument)
 
     def list_calls(self, name: str) -> list[tuple[dict[str, str], Any]]:
         """Return query and body of all requests with this method and path."""
@@ -112,23 +122,26 @@ class StaticPage:
             self.findings.append(f"request: {route.request.url}")
             route.abort()
         elif url.path.startswith("/console/assets/"):
-            self._send_file(route, url.path.split("/", 4)[4])
+            self._send_file(route, *url.path.split("/", 4)[3:])
         elif route.request.resource_type == "document":
             self._send_page(route, url.path)
         else:
             self._send_answer(route, url.path, dict(parse_qsl(url.query)))
 
-    def _send_file(self, route: Route, name: str) -> None:
-        file = STATIC_FOLDER / name
-        if not file.is_file():
+    def _send_file(self, route: Route, version: str, name: str) -> None:
+        files = _load_assets().files
+        if version == _SOURCE and (STATIC_FOLDER / name).is_file():
+            file = create_static_file(name, (STATIC_FOLDER / name).read_bytes())
+        elif version != _SOURCE and name in files:
+            file = files[name]
+        else:
             self.findings.append(f"missing file: {name}")
             route.fulfill(status=404)
             return
-        route.fulfill(body=file.read_bytes(), content_type=_content_type(file))
+        route.fulfill(body=file.content, content_type=file.content_type)
 
     def _send_page(self, route: Route, path: str) -> None:
-        source = (STATIC_FOLDER / "index.html").read_text()
-        page = source.replace("{{assets}}", "/console/assets/test").replace("{{modulepreload}}", "")
+        page = _load_assets().root_files["index.html"].content
         route.fulfill(
             body=_EMPTY_PAGE if path == "/console/empty" else page,
             content_type="text/html",
@@ -227,8 +240,9 @@ def _send_json(route: Route, result: Any) -> None:
         route.fulfill(json=result)
 
 
-def _content_type(file: Path) -> str:
-    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+@cache
+def _load_assets() -> Assets:
+    return Assets.load(STATIC_FOLDER, PUBLIC_PREFIX)
 
 
 def list_page(items: list[Any], **members: Any) -> dict[str, Any]:

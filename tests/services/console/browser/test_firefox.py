@@ -50,7 +50,17 @@ def test_new_user_gets_a_cited_answer(firefox: Firefox, suite: Any) -> None:
     firefox.click("button.citation")
     firefox.wait_for("document.querySelector('.evidence .page-image.loaded .quote-mark')")
     assert firefox.run("document.querySelector('.evidence img').naturalWidth") >= 400
+    # The sidebar is closed in a narrow window, and is there again with the evidence in a wide one.
+    firefox.resize(320, 640)
+    firefox.wait_for("document.querySelector('.sidebar').inert")
+    assert not firefox.run(_OVERFLOW)
+    firefox.resize(1280, 800)
+    firefox.wait_for("!document.querySelector('.sidebar').inert")
+    firefox.click("button.account")
+    firefox.wait_for("document.querySelector('.menu [role=menuitem]')")
     firefox.press("Escape")
+    firefox.wait_for("!document.querySelector('.menu')")
+    firefox.click(".evidence .tool[aria-label^='Close evidence']")
     firefox.wait_for("!document.querySelector('.evidence')")
 
     assert firefox.run("document.cookie") == ""

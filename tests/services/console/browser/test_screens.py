@@ -322,6 +322,26 @@ def is_wide_to_the_left(app: AppPage) -> bool:
     return bool(app.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
 
+def test_sidebar_follows_the_width_of_the_window(context: BrowserContext) -> None:
+    app = AppPage(context, ANSWERS)
+    page = app.open("/documents")
+    wide, narrow = {"width": 1280, "height": 900}, {"width": 320, "height": 900}
+    sidebar = page.locator(".sidebar")
+    expect(sidebar).to_be_visible()
+    page.set_viewport_size(narrow)
+    expect(sidebar).to_be_hidden()
+    page.set_viewport_size(wide)
+    expect(sidebar).to_be_visible()
+    page.get_by_role("button", name="Close menu").click()
+    expect(sidebar).to_be_hidden()
+    page.set_viewport_size(narrow)
+    page.get_by_role("button", name="Open menu").click()
+    expect(sidebar).to_be_visible()
+    page.set_viewport_size(wide)
+    expect(sidebar).to_be_hidden()
+    app.page.close()
+
+
 def test_right_to_left_layout_puts_the_menu_on_the_right(context: BrowserContext) -> None:
     app = AppPage(context, ANSWERS, locale="pseudo")
     page = app.open("/documents")

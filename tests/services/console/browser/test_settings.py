@@ -123,8 +123,7 @@ def test_proof_is_requested_with_the_methods_of_the_account(
     else:
         section.get_by_role("button", name="Set up").click()
     dialog = page.get_by_role("dialog", name="Confirm that it is you")
-    labels = dialog.locator("label").all_inner_texts()
-    assert labels == fields
+    expect(dialog.locator("label")).to_have_text(fields)
     dialog.get_by_label(fields[0]).fill("123456")
     dialog.get_by_role("button", name="Confirm").click()
     expect(dialog).to_have_count(0)

@@ -81,6 +81,7 @@ def test_failed_switch_is_reported_and_changes_nothing(context: BrowserContext) 
 def test_menu_of_tenants_fits_into_a_narrow_window(context: BrowserContext) -> None:
     app = Server(context).open("/documents", locale="de")
     app.page.set_viewport_size({"width": 320, "height": 700})
+    app.page.get_by_role("button", name="Menü öffnen").click()
     app.page.get_by_role("button", name="Kontomenü").click()
     for theme in ("light", "dark"):
         app.page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)

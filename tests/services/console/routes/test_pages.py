@@ -12,7 +12,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 def find_base(client):
     page = client.get("/", headers=HTML).text
-    return re.search(r'src="(/console/assets/[0-9a-f]{12})/app.js"', page)[1].removeprefix(
+    return re.search(r'src="(/console/assets/[0-9a-f]{12})/joined.js"', page)[1].removeprefix(
         "/console"
     )
 
@@ -46,15 +46,17 @@ def test_programs_get_a_problem_for_unknown_paths(client):
     assert response.content_type == "application/problem+json"
 
 
-def test_page_preloads_static_imports_of_the_entry_only(client):
-    page = client.get("/", headers=HTML).text
-    base = "/console" + find_base(client)
+def test_files_of_the_first_screen_are_joined_and_not_served_alone(client):
+    base = find_base(client)
 
-    assert re.findall(r'rel="modulepreload" href="([^"]+)"', page) == [
-        f"{base}/app.js",
-        f"{base}/lib/a.js",
-        f"{base}/lib/b.js",
-    ]
+    script = client.get(f"{base}/joined.js").text
+    assert script.index('modules["lib/a.js"] = ') < script.index('modules["app.js"] = ')
+    assert client.get(f"{base}/joined.css").text == "\n".join(
+        (":root {}\n", ".base {}\n", ".shell {}\n", ".conversation {}\n")
+    )
+    for name in ("app.js", "lib/a.js", "styles/base.css"):
+        assert client.get(f"{base}/{name}").status_code == 404
+    assert client.get(f"{base}/styles/rare.css").text == ".rare {}\n"
 
 
 def test_page_is_not_sent_again_if_it_is_unchanged(client):
@@ -67,21 +69,21 @@ def test_page_is_not_sent_again_if_it_is_unchanged(client):
 
 
 def test_asset_is_immutable_and_compressed(client):
-    response = client.get(f"{find_base(client)}/lib/b.js", headers={"Accept-Encoding": "gzip, br"})
+    response = client.get(f"{find_base(client)}/rare.js", headers={"Accept-Encoding": "gzip, br"})
 
     assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert response.content_type == "text/javascript; charset=utf-8"
     assert response.headers["Content-Encoding"] == "gzip"
     assert response.headers["Vary"] == "Accept-Encoding"
-    assert gzip.decompress(response.data) == b"export const b = 1;\n" * 100
+    assert gzip.decompress(response.data).endswith(b"// rare\n" * 100)
 
 
 def test_asset_is_sent_uncompressed_to_clients_without_gzip(client):
-    response = client.get(f"{find_base(client)}/lib/b.js")
+    response = client.get(f"{find_base(client)}/rare.js")
 
     assert "Content-Encoding" not in response.headers
     assert response.headers["Vary"] == "Accept-Encoding"
-    assert response.data == b"export const b = 1;\n" * 100
+    assert response.data.endswith(b"// rare\n" * 100)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +107,12 @@ def test_version_changes_with_any_file(static_folder, build):
 def test_changed_files_are_served_after_a_reload_in_debug_mode(static_folder, build):
     client = build(static_folder, reloads_files=True)
     before = find_base(client)
-    (static_folder / "lib" / "b.js").write_text("export const b = 2;\n")
+    (static_folder / "lib" / "a.js").write_text("export const a = 2;\n")
 
     base = find_base(client)
 
     assert base != before
-    assert client.get(f"{base}/lib/b.js").text == "export const b = 2;\n"
+    assert "const a = 2;" in client.get(f"{base}/joined.js").text
 
 
 def test_service_worker_controls_the_console_and_may_only_fetch_from_this_host(client):
@@ -119,7 +121,8 @@ def test_service_worker_controls_the_console_and_may_only_fetch_from_this_host(c
     assert response.headers["Service-Worker-Allowed"] == "/console/"
     assert response.headers["Cache-Control"] == "no-cache"
     assert "connect-src 'self'" in response.headers["Content-Security-Policy"]
-    assert f"/console{find_base(client)}/styles/base.css" in response.text
+    for name in ("joined.css", "joined.js"):
+        assert f"/console{find_base(client)}/{name}" in response.text
     assert "rare.js" not in response.text
 
 

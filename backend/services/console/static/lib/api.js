@@ -72,15 +72,18 @@ export const selectTenant = (id) => withLock(() => request("/auth/refresh", { me
 
 const withLock = (run) => (navigator.locks ? navigator.locks.request("session", run) : run());
 
-/** Send a request. Raises ApiError, NetworkError, or AbortError if *signal* was aborted. */
-export async function request(path, { method = "GET", body, headers, signal } = {}) {
+/**
+ * Send a request, or continue with *started*, the promise of a response to it. Raises ApiError,
+ * NetworkError, or AbortError if *signal* was aborted.
+ */
+export async function request(path, { method = "GET", body, headers, signal, started } = {}) {
   const options = { method, signal, headers: { ...CONSOLE_HEADER, ...headers } };
   if (body instanceof FormData) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  let response = await fetchOnce(path, options);
+  let response = await fetchOnce(path, options, started);
   if (response.status === 401 && !SIGN_IN_PATHS.has(path)) {
     if (await refreshSession()) response = await fetchOnce(path, options);
     if (response.status === 401) endSession();
@@ -89,9 +92,9 @@ export async function request(path, { method = "GET", body, headers, signal } = 
   return response;
 }
 
-async function fetchOnce(path, options) {
+async function fetchOnce(path, options, started = null) {
   try {
-    const response = await fetch(path, options);
+    const response = await (started ?? fetch(path, options));
     isShowingStored.value = response.headers.has(STORED_HEADER);
     return response;
   } catch (error) {

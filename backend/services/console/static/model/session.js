@@ -69,13 +69,9 @@ export const getDisplayName = () => user.value?.display_name || user.value?.user
 export function setTheme(name) {
   theme.value = name;
   write("theme", name === "system" ? null : name);
-  applyTheme();
-}
-
-export function applyTheme() {
-  const root = document.documentElement;
-  if (theme.peek() === "system") delete root.dataset.theme;
-  else root.dataset.theme = theme.peek();
+  // After a reload, early.js does this.
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
 }
 
 /** Load the texts of the stored language, or else of the browser's. */
@@ -97,11 +93,18 @@ export async function loadUser() {
     return;
   }
   try {
-    setUser(await api.get("/auth/me"));
+    setUser(await api.get("/auth/me", {}, { started: takeEarlyAccount() }));
   } catch (error) {
     if (error.status !== 401) throw error;
     user.value = null;
   }
+}
+
+/** Return the response that early.js has requested, the first time. */
+function takeEarlyAccount() {
+  const started = window.earlyAccount;
+  delete window.earlyAccount;
+  return started;
 }
 
 function setUser(account) {

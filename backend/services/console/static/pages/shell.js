@@ -14,14 +14,21 @@ import { addTransferredFiles } from "./add_documents.js";
 import { startShortcuts } from "./shortcuts.js";
 import { sidebar } from "./sidebar.js";
 
-const WIDE = "(min-width: 60rem)";
+const wideWindow = window.matchMedia("(min-width: 60rem)");
 const NOTIFICATIONS_DELAY_MS = 1500;
 
-export const isSidebarOpen = signal(window.matchMedia(WIDE).matches);
+export const isSidebarOpen = signal(wideWindow.matches);
+let isOpenInWideWindow = true;
 const isOffline = signal(!navigator.onLine);
 
 window.addEventListener("offline", () => (isOffline.value = true));
 window.addEventListener("online", () => (isOffline.value = false));
+
+// In a narrow window the sidebar is a drawer, which would cover the screen after a change of the width.
+wideWindow.addEventListener("change", () => {
+  if (!wideWindow.matches) isOpenInWideWindow = isSidebarOpen.peek();
+  isSidebarOpen.value = wideWindow.matches && isOpenInWideWindow;
+});
 
 export const toggleSidebar = () => isSidebarOpen.update((isOpen) => !isOpen);
 
@@ -66,7 +73,7 @@ function closeDrawerOnNavigation() {
   let isFirst = true;
   effect(() => {
     route.value;
-    if (!isFirst && !window.matchMedia(WIDE).matches) isSidebarOpen.value = false;
+    if (!isFirst && !wideWindow.matches) isSidebarOpen.value = false;
     isFirst = false;
   });
 }
