@@ -1,4 +1,4 @@
-"""What starts a program on demand, and what responds for it while it has no process.
+"""Sockets and pipes that start programs on demand, and responses to probes without a process.
 
 As systemd's socket activation does, the supervisor listens in place of the program and passes the
 listening sockets to its process. The program ends itself, with exit code 0, when it is idle.

@@ -1,4 +1,4 @@
-"""What the console shows and requests while its scripts are loaded."""
+"""The frame and the requests of the console while its scripts are loaded."""
 
 from collections.abc import Iterator
 
