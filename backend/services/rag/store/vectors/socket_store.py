@@ -203,8 +203,8 @@ class SocketVectorStore:
         connection.close()
 
 
+def _is_open(connection: socket) -> bool:
     """Return False if the server has closed the connection, or has sent unrequested data."""
-    """Return False if the server has closed the connection, or has sent what nobody expects."""
     readable = select.poll()
     readable.register(connection, select.POLLIN)
     return not readable.poll(0)
