@@ -18,7 +18,7 @@ from backend.chassis.console import format_table, print_line
 from backend.chassis.database.migration_folders import list_services_with_tables
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.messaging import asyncapi
-from backend.chassis.messaging.outbox import CHANNELS, Outbox
+from backend.chassis.messaging.outbox import CHANNELS, Channel, Outbox, has_outbox
 from backend.chassis.messaging.received_events import ReceivedEvents, has_tables
 from backend.chassis.settings import CommonSettings, Env, SettingsError, load_env
 
@@ -59,7 +59,7 @@ def _create_parser() -> argparse.ArgumentParser:
 def _print_status(env: Env, _options: argparse.Namespace) -> int:
     rows: list[Sequence[object]] = []
     for service, database in _open_databases(env):
-        for channel in CHANNELS:
+        for channel in _get_channels(service, database):
             state = Outbox(service, database, channel).get_state()
             oldest = state.oldest_pending_at
             age = "" if oldest is None else f"{(datetime.now(UTC) - oldest).total_seconds():.0f} s"
@@ -74,7 +74,7 @@ def _print_status(env: Env, _options: argparse.Namespace) -> int:
 def _print_failed_events(env: Env, _options: argparse.Namespace) -> int:
     rows: list[Sequence[object]] = []
     for service, database in _open_databases(env):
-        for channel in CHANNELS:
+        for channel in _get_channels(service, database):
             rejected = Outbox(service, database, channel).list_rejected_events(_MAX_LISTED)
             rows += [
                 (service, channel, event.id, event.type, _format(event.time), error)
@@ -98,7 +98,7 @@ def _replay_events(env: Env, options: argparse.Namespace) -> int:
         sys.stderr.write(f"events: {options.service!r} has no events.\n")
         return 1
     database = databases[options.service]
-    if options.consumer in CHANNELS:
+    if options.consumer in _get_channels(options.service, database):
         outbox = Outbox(options.service, database, options.consumer)
         count = outbox.retry_rejected_events(options.id)
     elif has_tables(database, options.service):
@@ -119,7 +119,7 @@ def _print_document(_env: Env, _options: argparse.Namespace) -> int:
 
 
 def _open_databases(env: Env) -> Iterator[tuple[str, Database]]:
-    """Yield the services that have an outbox, with their databases."""
+    """Yield the services with tables, and their databases."""
     for service in list_services_with_tables():
         common = CommonSettings.from_env(env, service)
         url = common.get_database_url(env)
@@ -130,6 +130,10 @@ def _open_databases(env: Env) -> Iterator[tuple[str, Database]]:
         ):
             continue
         yield service, open_database(url, service)
+
+
+def _get_channels(service: str, database: Database) -> Sequence[Channel]:
+    return CHANNELS if has_outbox(database, service) else ()
 
 
 def _format(time: datetime) -> str:

@@ -42,6 +42,17 @@ def test_rejected_event_is_listed_and_delivered_again(database, capsys):
     assert [pending.id for pending in outbox.list_pending_events(9)] == [event.id]
 
 
+def test_service_without_an_outbox_is_skipped(database, tmp_path, capsys):
+    create_sqlite_database(tmp_path / "realtime.db", "realtime")
+
+    assert main(["events", "list"]) == 0
+    assert capsys.readouterr().out == "No event failed.\n"
+    assert main(["events", "status"]) == 0
+    assert "rag " in capsys.readouterr().out
+    assert main(["events", "replay", "realtime", "audit"]) == 1
+    assert "there is no such event" in capsys.readouterr().err
+
+
 def test_dead_letter_is_listed_and_marked_for_its_consumer(database, capsys):
     with database.as_owner() as connection:
         received_events.create_tables(connection, "rag")

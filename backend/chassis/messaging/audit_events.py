@@ -1,5 +1,6 @@
 """Audit events: recorded by every service, stored by auth in the audit log."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from uuid import uuid4
 from backend.chassis.http import ServiceClient, UpstreamProblem
 from backend.chassis.messaging.events import EventsRejected, OutboxEvent
 
+ACTION_PATTERN = r"^[a-z_]{1,30}\.[a-z_-]{1,30}$"
 MAX_TARGET_CHARACTERS = 128
 MAX_EVENTS_PER_REQUEST = 100
 DELIVERY_PATH = "/internal/audit-events"
@@ -33,6 +35,9 @@ NO_REQUEST = RequestOrigin()
 class AuditEvent:
     """An audited action.
 
+    Raises:
+        ValueError: *action* does not match `ACTION_PATTERN`, so auth would reject the event.
+
     Attributes:
         action: object and verb, such as `document.delete`.
         outcome: `success` or an error code.
@@ -55,6 +60,10 @@ class AuditEvent:
     count: int = 1
     first_at: datetime | None = None
     last_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(ACTION_PATTERN, self.action):
+            raise ValueError(f"{self.action!r} is no name of an audited action")
 
 
 class AuditRecorder(Protocol):

@@ -88,6 +88,12 @@ def lease_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
     )
 
 
+def has_outbox(database: Database, service: str) -> bool:
+    """Return whether *service* publishes events. Some services with tables do not."""
+    with database.read() as session:
+        return sa.inspect(session.connection()).has_table(f"{service}_outbox")
+
+
 class EventRecorder:
     """Adds events to the outbox of a service, in the transaction of the change that they report.
 

@@ -158,6 +158,16 @@ OPENAI_ERRORS = [
     ("an invalid path", "GET", "/v1/models/../x", True, (), 400, "bad_target"),
     ("a stopped service", "GET", "/v1/models", True, (), 502, "upstream_unavailable"),
     ("a large body", "POST", "/v1/x", True, ("Content-Length: 99999999",), 413, "too_large"),
+    ("no token for audio", "POST", "/v1/audio/speech", False, (), 401, "not_authenticated"),
+    (
+        "a large recording",
+        "POST",
+        "/v1/audio/transcriptions",
+        True,
+        ("Content-Length: 99999999",),
+        413,
+        "too_large",
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ from flask import Blueprint
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
 from backend.chassis.messaging.audit_events import (
+    ACTION_PATTERN,
     DELIVERY_PATH,
     MAX_EVENTS_PER_REQUEST,
     MAX_TARGET_CHARACTERS,
@@ -80,7 +81,7 @@ class AuditEventInput(Input):
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
     time: AwareDatetime
-    action: Annotated[str, Field(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
+    action: Annotated[str, Field(pattern=ACTION_PATTERN)]
     outcome: Annotated[str, Field(min_length=1, max_length=64)]
     actor_id: Annotated[str, Field(min_length=1, max_length=32)]
     tenant_id: Annotated[str, Field(min_length=1, max_length=32)] | None

@@ -83,7 +83,9 @@ class CaseResult:
 def main(arguments: Sequence[str], open_suite: Callable[[], RunningSuite]) -> int:
     """Run the command. Returns 1 if an outcome differs from the expected one."""
     parser = argparse.ArgumentParser(prog="python -m backend.services.chat simulate")
-    parser.add_argument("--tenant", default="default", help="tenant of the accounts")
+    parser.add_argument(
+        "--tenant", default="default", help="id of the accounts' tenant, as in GET /auth/me"
+    )
     parser.add_argument("--channel", action="append", choices=sorted(SIMULATORS), default=[])
     parser.add_argument("--port", type=int, default=_FIRST_PORT, help="port of the first simulator")
     parser.add_argument("--keep", action="store_true", help="keep the accounts and serve on")
@@ -91,10 +93,18 @@ def main(arguments: Sequence[str], open_suite: Callable[[], RunningSuite]) -> in
     channels = options.channel or sorted(SIMULATORS)
     suite = open_suite()
     with ExitStack() as stack:
-        simulators = [
-            stack.enter_context(SIMULATORS[channel](port=options.port + number))
-            for number, channel in enumerate(channels)
-        ]
+        try:
+            simulators = [
+                stack.enter_context(SIMULATORS[channel](port=options.port + number))
+                for number, channel in enumerate(channels)
+            ]
+        except (OSError, OverflowError) as error:
+            last = options.port + len(channels) - 1
+            sys.stderr.write(
+                f"The simulators need the ports {options.port} to {last}: {error}. "
+                "Choose others with --port.\n"
+            )
+            return 1
         missing = [item.host for item in simulators if not _is_allowed(suite, item)]
         if missing:
             hosts = ",".join(simulator.host for simulator in simulators)

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from backend.chassis.messaging.audit_events import AuditEvent, RequestOrigin
 from backend.chassis.web.app_factory import get_component
 from backend.security.authentication import get_security_context
 from backend.security.service_tokens import ServiceTokens
@@ -149,6 +150,19 @@ def test_delivered_event_is_recorded_once_for_repeated_deliveries(rag_service, a
         "req-1",
         1,
     )
+
+
+@pytest.mark.parametrize("action", ["chat.history-export", "chat.person-erase", "api_key.use"])
+def test_actions_of_all_services_are_accepted(rag_service, ada, search_audit, action):
+    assert rag_service.deliver(audit_event(ada.user["id"], action)).status_code == 204
+    assert [record["action"] for record in search_audit(action)] == [action]
+
+
+@pytest.mark.parametrize("action", ["", "export", "Chat.export", "a.b.c", "a.b\n", "a.b c"])
+def test_action_that_auth_rejects_cannot_be_recorded(rag_service, ada, action):
+    assert rag_service.deliver(audit_event(ada.user["id"], action)).status_code == 422
+    with pytest.raises(ValueError, match="is no name of an audited action"):
+        AuditEvent(action, "user-1", None, RequestOrigin())
 
 
 def test_equal_denials_within_ten_minutes_share_a_record(rag_service, ada, search_audit):

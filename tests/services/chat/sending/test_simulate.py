@@ -3,7 +3,9 @@
 import json
 import threading
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
+import jwt
 import pytest
 
 from backend.chassis.encryption import Encryptor
@@ -24,6 +26,7 @@ from backend.services.chat.jobs.simulate import (
     print_results,
 )
 from backend.services.chat.jobs.simulation.providers import SIMULATORS
+from backend.services.chat.jobs.simulation.webhooks import build_message
 from tests.databases import database_in
 from tests.servers import free_port
 from tests.services.chat.sending.harness import TENANT, Harness
@@ -115,3 +118,37 @@ def test_unreachable_gateway_is_named_in_one_sentence(tmp_path, capsys):
         f"The gateway does not respond at {gateway_url}: start the suite, or set "
         "GATEWAY_SERVICE_URL to its address.\n"
     )
+
+
+def test_port_that_is_in_use_is_named_in_one_sentence(tmp_path, capsys):
+    with SIMULATORS["generic"]() as running:
+        host, _, port = running.host.partition(":")
+        harness = Harness(database_in(tmp_path, "chat"), [], lambda: datetime.now(UTC))
+        suite = RunningSuite(
+            harness.database,
+            harness.log,
+            str,
+            harness.clock,
+            [AllowedHost.parse(f"{host}:{port}")],
+            PUBLIC_URL,
+            "http://127.0.0.1:1",
+        )
+
+        status = main(["--channel", "generic", "--port", port], lambda: suite)
+
+    assert status == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"The simulators need the ports {port} to {port}: ")
+    assert error.endswith("Choose others with --port.\n")
+
+
+def test_simulators_of_teams_share_neither_key_ids_nor_the_address_of_their_keys():
+    # A suite keeps the keys of an address for a day, and the next simulator has the same port.
+    seen = set()
+    for _ in range(2):
+        with SIMULATORS["teams"]() as simulator:
+            webhook = build_message(simulator, "https://chat.example/webhook", 1, "Hello")
+            token = dict(webhook.headers)["Authorization"].removeprefix("Bearer ")
+            path = urlsplit(simulator.get_settings()["openid_url"]).path
+            seen |= {jwt.get_unverified_header(token)["kid"], path}
+    assert len(seen) == 4

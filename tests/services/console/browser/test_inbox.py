@@ -579,6 +579,18 @@ def test_keys_move_through_the_list_and_answer(context: BrowserContext) -> None:
     assert app.list_calls(f"PATCH {PATH}")[0][1]["assignee_id"] == "user-1"
 
 
+def test_conversation_that_was_deleted_without_a_connection_is_explained(
+    context: BrowserContext,
+) -> None:
+    inbox = Inbox(conversation(), [message(1)])
+    app, page = open_inbox(context, inbox)
+
+    missing = Failure(404, "conversation_not_found", "You have no conversation with this ID.")
+    app.answers[f"GET {PATH}/events"] = missing
+
+    expect(page.locator(".inbox-pane")).to_contain_text("Conversation not found")
+
+
 def test_deleted_and_unavailable_conversations_are_explained(context: BrowserContext) -> None:
     inbox = Inbox(conversation(), [message(1)])
     app, page = open_inbox(context, inbox)

@@ -1,5 +1,6 @@
 """The chat widget on pages of another site, with a strict content security policy."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,6 +142,79 @@ def test_conversation_continues_on_the_next_page(chat: Chat, browser: Browser) -
     expect(site.frame.get_by_text("You said: Hello", exact=True)).to_be_visible(timeout=20_000)
     assert context.cookies() == []
     assert site.findings == []
+    context.close()
+
+
+def test_tabs_of_a_visitor_show_the_same_conversation(chat: Chat, browser: Browser) -> None:
+    host = "127.0.0.1"
+    chat.create_account(f"http://{host}:{chat.site.port}")
+    context = browser.new_context(locale="en-US")
+    first, second = (SitePage(chat, context, "/", host) for _ in range(2))
+    for site in (first, second):
+        site.button.click()
+        expect(site.input).to_be_visible()
+
+    # Both chats were open before there was a session.
+    first.input.fill("One")
+    first.input.press("Enter")
+    expect(first.frame.get_by_text("You said: One", exact=True)).to_be_visible(timeout=20_000)
+    second.input.fill("Two")
+    second.input.press("Enter")
+
+    for site in (first, second):
+        shown = site.frame.locator(".message.visitor .bubble")
+        expect(shown).to_have_text(["One", "Two"], timeout=20_000)
+    context.close()
+
+
+def test_chat_loads_the_conversation_when_the_server_responds_again(
+    chat: Chat, browser: Browser
+) -> None:
+    host = "127.0.0.1"
+    chat.create_account(f"http://{host}:{chat.site.port}")
+    context = browser.new_context(locale="en-US")
+    site = SitePage(chat, context, "/", host)
+    site.button.click()
+    site.input.fill("Hello")
+    site.page.keyboard.press("Enter")
+    expect(site.frame.get_by_text("You said: Hello", exact=True)).to_be_visible(timeout=20_000)
+
+    routes = re.compile("/chat/web/[^/]+/(sessions|messages|events)")
+    context.route(routes, lambda route: route.fulfill(status=503, body="{}"))
+    site.page.reload()
+    site.button.click()
+    alert = site.frame.get_by_role("alert")
+    expect(alert).to_have_text("No connection. Trying again.", timeout=20_000)
+    context.unroute(routes)
+
+    expect(site.frame.get_by_text("You said: Hello", exact=True)).to_be_visible(timeout=30_000)
+    expect(alert).to_have_count(0)
+    expect(site.input).to_be_visible()
+    context.close()
+
+
+def test_text_of_the_agent_disappears_when_a_colleague_takes_over(
+    chat: Chat, browser: Browser
+) -> None:
+    chat.create_account(chat.site.origin)
+    context = browser.new_context(locale="en-US")
+    site = SitePage(chat, context, "/")
+    events = ['event: delta\ndata: {"offset": 0, "text": "Your parcel"}\n\n']
+    context.route(
+        "**/events",
+        lambda route: route.fulfill(content_type="text/event-stream", body="".join(events)),
+    )
+    site.button.click()
+    site.input.fill("Hello")
+    site.page.keyboard.press("Enter")
+    draft = site.frame.get_by_text("Your parcel", exact=True)
+    expect(draft).to_be_visible(timeout=20_000)
+
+    state = '{"status": "open", "mode": "human", "has_failed": false}'
+    events[:] = [f"event: state\ndata: {state}\n\n"]
+
+    expect(site.frame.get_by_text("A member of the team answers now.")).to_be_visible()
+    expect(draft).to_have_count(0)
     context.close()
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from functools import cached_property
+from secrets import token_hex
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
@@ -294,6 +295,11 @@ class TeamsSimulator(_BearerSimulator):
     APP_ID: Final = "00000000-0000-4000-8000-000000000004"
 
     @cached_property
+    def key_id(self) -> str:
+        """Differs between simulators: a running suite keeps the keys of earlier ones for a day."""
+        return f"simulated-{token_hex(8)}"
+
+    @cached_property
     def signing_key(self) -> RSAPrivateKey:
         """The key that signs the tokens of webhooks."""
         return generate_private_key(public_exponent=65537, key_size=2048)
@@ -302,7 +308,7 @@ class TeamsSimulator(_BearerSimulator):
         return {
             "app_id": self.APP_ID,
             "login_url": f"{self.url}/login",
-            "openid_url": f"{self.url}/login/openid",
+            "openid_url": f"{self.url}/login/openid/{self.key_id}",
         }
 
     def get_credentials(self) -> dict[str, str]:
@@ -315,12 +321,12 @@ class TeamsSimulator(_BearerSimulator):
         return request.path.startswith("/login/") or super().is_authorized(request)
 
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
-        if request.path == "/login/openid":
+        if request.path == f"/login/openid/{self.key_id}":
             return SimulatedResponse(200, {"jwks_uri": f"{self.url}/login/keys"})
         if request.path == "/login/keys":
             key = json.loads(RSAAlgorithm.to_jwk(self.signing_key.public_key()))
             return SimulatedResponse(
-                200, {"keys": [{**key, "kid": "simulated", "endorsements": ["msteams"]}]}
+                200, {"keys": [{**key, "kid": self.key_id, "endorsements": ["msteams"]}]}
             )
         if request.path.startswith("/login/"):
             return SimulatedResponse(200, {"access_token": _TOKEN, "expires_in": 3600})

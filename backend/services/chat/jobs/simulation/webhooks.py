@@ -109,7 +109,7 @@ def _create_token(simulator: TeamsSimulator, now: int) -> str:
         "nbf": now,
         "exp": now + 3600,
     }
-    return jwt.encode(claims, simulator.signing_key, "RS256", headers={"kid": "simulated"})
+    return jwt.encode(claims, simulator.signing_key, "RS256", headers={"kid": simulator.key_id})
 
 
 def _get_address(person: int) -> str:

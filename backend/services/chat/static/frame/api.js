@@ -40,13 +40,16 @@ export class VisitorApi {
     this.isVerified = false;
   }
 
+  /** Whether there is a session, also one that another tab has opened since. */
   get hasToken() {
+    this.token ??= readStorage();
     return Boolean(this.token);
   }
 
   /** Open or renew the session, once for each page. An invalid token is replaced. */
   async openSession() {
     if (this.isVerified) return;
+    this.token ??= readStorage();
     try {
       this.setToken((await this.send("POST", "/sessions", { ticket: this.ticket })).token);
     } catch (error) {
@@ -58,9 +61,10 @@ export class VisitorApi {
   }
 
   setToken(token) {
+    // A token that another tab has stored instead stays.
+    if (token || readStorage() === this.token) writeStorage(token);
     this.token = token;
     this.isVerified = false;
-    writeStorage(token);
   }
 
   /** Send a request of the session. A session that has ended is replaced once. */

@@ -12,6 +12,11 @@ const STREAM_RETRY_MS = 60_000;
 const TYPING_MS = 3000;
 const READ_MS = 400;
 const COLLEAGUE_TYPING_MS = 6000;
+// Without progress for this time, the agent has stopped: it failed, or its process has ended.
+const DRAFT_LIFETIME_MS = 60_000;
+
+/** Whether repeating the request cannot help, as it would when the server restarts. */
+const isFinal = ({ status }) => status > 0 && status < 500 && status !== 429;
 
 /** Return a random id of 32 hexadecimal digits. Insecure pages have no `crypto.randomUUID`. */
 const createId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -32,6 +37,7 @@ export class Conversation extends EventTarget {
     this.lastChange = 0;
     this.isVisible = true;
     this.following = null;
+    this.isStarting = false;
     this.typedAt = 0;
   }
 
@@ -48,23 +54,41 @@ export class Conversation extends EventTarget {
     return this.list.filter(({ seq, author }) => author !== "visitor" && seq > this.readSeq).length;
   }
 
-  /** Load the conversation of a visitor who has been here before. */
+  /** Load the conversation of a visitor who has been here before, or writes in another tab. */
   async start() {
-    if (!this.api.hasToken) return;
+    if (this.isStarting || this.following || !this.api.hasToken) return;
+    this.isStarting = true;
     try {
-      await this.load();
+      await this.loadWhenConnected();
       this.readSeq = this.lastSeq;
       if (this.state) this.follow();
     } catch (error) {
       this.fail(error);
     }
+    this.isStarting = false;
     this.changed();
   }
 
+  async loadWhenConnected() {
+    const { signal } = new AbortController();
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.load();
+        return this.setConnected(true);
+      } catch (error) {
+        if (isFinal(error)) throw error;
+        this.setConnected(false);
+        await wait(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)], signal);
+      }
+    }
+  }
+
   async load() {
+    const isKnown = this.messages.size > 0;
     const page = await this.api.call("GET", "/messages?limit=100");
+    if (isKnown && page.state === null) return this.clear();
     for (const message of page.items) this.add(message);
-    this.state = page.state;
+    if (page.state) this.setState(page.state);
     this.lastChange = Math.max(this.lastChange, page.change_seq);
     this.changed();
   }
@@ -88,6 +112,7 @@ export class Conversation extends EventTarget {
       this.follow();
     } catch (error) {
       message.error = error instanceof ApiError ? error : new ApiError(0, String(error));
+      if (error.code === "account_stopped") this.fail(error);
     }
     this.changed();
   }
@@ -96,6 +121,7 @@ export class Conversation extends EventTarget {
     if (isVisible === this.isVisible) return;
     this.isVisible = isVisible;
     if (isVisible) this.markRead();
+    if (isVisible) this.start();
     if (!this.following) return;
     this.following.abort();
     this.following = null;
@@ -128,11 +154,14 @@ export class Conversation extends EventTarget {
         if (this.isVisible) await this.readStream(signal);
         else await this.poll(signal, HIDDEN_POLL_MS, Infinity);
         attempt = 0;
+        await wait(RETRY_MS[0], signal);
       } catch (error) {
         if (signal.aborted) return;
         if (error.code === "too_many_streams") {
           await this.poll(signal, POLL_MS, STREAM_RETRY_MS).catch(() => {});
-        } else if (error.status && error.status < 500 && error.status !== 429) {
+        } else if (error.code === "conversation_not_found") {
+          return this.clear();
+        } else if (isFinal(error)) {
           if (error.status === 401) this.api.setToken(null);
           throw error;
         } else {
@@ -162,11 +191,17 @@ export class Conversation extends EventTarget {
 
   apply(name, data) {
     if (name === "message") this.add(data);
-    else if (name === "state") this.state = data;
+    else if (name === "state") this.setState(data);
     else if (name === "delta") this.addDelta(data);
     else if (name === "typing") this.setColleagueTyping(data.typing);
     if (this.state?.has_failed || this.state?.mode === "human") this.isWaiting = false;
     if (name !== "open") this.changed();
+  }
+
+  /** The text that the agent is writing is not stored if it fails, or if a colleague takes over. */
+  setState(state) {
+    if (state.mode === "human" || (state.has_failed && !this.state?.has_failed)) this.setDraft(null);
+    this.state = state;
   }
 
   add(message) {
@@ -175,7 +210,7 @@ export class Conversation extends EventTarget {
     this.outgoing = this.outgoing.filter(({ id }) => id !== message.client_id);
     this.state ??= { status: "open", mode: "bot", has_failed: false };
     if (message.author !== "visitor" && isNew) {
-      if (message.author === "assistant") this.draft = null;
+      this.setDraft(null);
       this.isWaiting = false;
       this.setColleagueTyping(false);
       this.dispatchEvent(new CustomEvent("arrived", { detail: message }));
@@ -184,9 +219,15 @@ export class Conversation extends EventTarget {
 
   /** Add text to the answer that is being written. Offsets count code points. */
   addDelta({ offset, text }) {
-    if (offset === 0) this.draft = text;
-    else if (this.draft !== null && [...this.draft].length === offset) this.draft += text;
+    if (offset === 0) this.setDraft(text);
+    else if (this.draft !== null && [...this.draft].length === offset) this.setDraft(this.draft + text);
     this.isWaiting = false;
+  }
+
+  setDraft(text) {
+    clearTimeout(this.draftTimer);
+    this.draft = text;
+    if (text !== null) this.draftTimer = setTimeout(() => this.setDraft(null) ?? this.changed(), DRAFT_LIFETIME_MS);
   }
 
   setColleagueTyping(isTyping) {
@@ -204,7 +245,8 @@ export class Conversation extends EventTarget {
   /** The team has deleted the conversation. */
   clear() {
     this.following?.abort();
-    Object.assign(this, { messages: new Map(), draft: null, state: null, lastChange: 0, readSeq: 0, isWaiting: false, following: null });
+    this.setDraft(null);
+    Object.assign(this, { messages: new Map(), state: null, lastChange: 0, readSeq: 0, isWaiting: false, following: null });
     this.changed();
   }
 

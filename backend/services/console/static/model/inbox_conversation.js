@@ -84,7 +84,9 @@ export class InboxConversation {
           this.#handle(event);
         }
       } catch (error) {
-        if (this.#abort.signal.aborted || error.status === 401 || error.status === 404) return;
+        if (this.#abort.signal.aborted || error.status === 401) return;
+        // Deleted while there was no connection.
+        if (error.status === 404) return (this.isDeleted.value = true);
         this.isInterrupted.value = attempt > 0;
       }
       if (this.isDeleted.peek()) return;

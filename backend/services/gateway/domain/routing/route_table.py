@@ -21,6 +21,8 @@ _WAIT_PARAMETER = re.compile("[?&]wait=")
 _SUBJECTS = ("address", "caller", "tenant", "route", "path")
 # `/api/v1/NAME/…` reaches the same routes as `/NAME/…`.
 _VERSION_PREFIX = "/api/v1"
+# Services with a part of OpenAI's API: models and answers, audio.
+_OPENAI_SERVICES = frozenset({"agent", "chat"})
 DEFAULT_PUBLIC_PATHS = (
     "/health",
     "/health/live",
@@ -135,7 +137,7 @@ class Route:
 
     def has_openai_errors(self, path: str) -> bool:
         """Return True if clients of *path* expect errors in the format of OpenAI's API."""
-        return self.service == "agent" and is_openai_path(path)
+        return self.service in _OPENAI_SERVICES and is_openai_path(path)
 
     def get_timeout(self, method: str, path: str, query: str) -> float:
         """Return the seconds until the response to a request must start; *query* has its `?`."""
