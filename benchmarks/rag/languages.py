@@ -162,11 +162,10 @@ def _collect_evidence(
     library: Library,
     language: str,
 ) -> fusion.KeywordEvidence:
-    versions = {COLLECTION: 0}
-    weights = index.inverse_document_frequencies(versions, question)
-    total = sum(weights.values()) or 1.0
+    terms = index.weigh_terms({COLLECTION: 0}, question)
+    total = sum(terms.by_term.values()) or 1.0
     return fusion.KeywordEvidence(
-        coverage=index.term_coverage(versions, question),
+        coverage=terms.coverage,
         match=max(keyword.values(), default=0.0) / (total * MAX_TERM_SCORE),
         margin=fusion.compute_margin(dense, library.languages, language),
     )

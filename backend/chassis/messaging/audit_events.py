@@ -63,7 +63,7 @@ class AuditEvent:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(ACTION_PATTERN, self.action):
-            raise ValueError(f"{self.action!r} is no name of an audited action")
+            raise ValueError(f"{self.action!r} is not a valid name of an audited action")
 
 
 class AuditRecorder(Protocol):

@@ -74,7 +74,7 @@ def build_chunk_id(document_id: str, generation: int, ordinal: int) -> str:
 
 def get_document_id(chunk_id: str) -> str:
     """Return the id of the chunk's document."""
-    return parse_chunk_id(chunk_id)[0]
+    return f"doc_{chunk_id.removeprefix('chk_').split('.')[0]}"
 
 
 def parse_chunk_id(chunk_id: str) -> tuple[str, int, int]:

@@ -8,7 +8,7 @@ from typing import Final
 # Number of hits taken from each ranking. The combination was better than either ranking alone and
 # than reciprocal rank fusion on every question set measured; see docs/adr.
 DEPTH = 100
-KEYWORD_WEIGHT: Final = 0.4
+KEYWORD_WEIGHT: Final = 0.45
 # Weights in the logit of the probability that the answer is in the question's language: of the
 # margin between the languages of the dense hits, of the match of the best keyword hit beyond
 # _MIN_MATCH, and of the coverage beyond _MIN_COVERAGE.
@@ -94,9 +94,10 @@ def fuse_rankings(
 ) -> dict[str, float]:
     """Return the convex combination of the scores, each relative to the best one, best first.
 
-    A chunk that is only in *keyword* is not more similar than the last hit of *dense*. Scores are
-    relative to zero, not to the worst hit (Bruch, Gai and Ingber, "An Analysis of Fusion Functions
-    for Hybrid Retrieval", 2023): if all hits are similar, the similarity decides little.
+    A chunk that is only in *keyword* is not more similar than the last hit of *dense*. Keyword
+    scores are relative to zero, and similarities to half of that of the last hit, between zero as
+    in Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023), and the
+    last hit itself: if all hits are similar, the similarity decides little.
 
     Args:
         dense: cosine similarities of the best hits.
@@ -118,10 +119,10 @@ def sort_by_score(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _normalise_similarities(dense: Mapping[str, float]) -> tuple[dict[str, float], float]:
-    """Return the similarities relative to the best one, and the lowest of them, from 0 to 1."""
+    """Return the similarities on a scale from 0 to 1, and the lowest of them."""
     if not dense:
         return {}, 0.0
     low, high = min(dense.values()), max(dense.values())
-    floor = min(low, 0.0)
+    floor = low / 2 if low > 0 else low
     span = high - floor or 1.0
     return {key: (value - floor) / span for key, value in dense.items()}, (low - floor) / span

@@ -21,15 +21,15 @@ def test_hit_of_both_rankings_precedes_hits_of_one():
     assert next(iter(ranking)) == "both"
 
 
-def test_scores_are_weighted_shares_of_the_best_scores():
+def test_scores_are_weighted_and_relative_to_the_best():
     assert fuse_rankings({"a": 0.8, "b": 0.4}, {"a": 4.0, "d": 2.0}) == pytest.approx(
-        {"a": 1.0, "d": 0.5, "b": 0.3}
+        {"a": 1.0, "d": 0.55 / 3 + 0.225, "b": 0.55 / 3}
     )
 
 
 def test_similarities_below_zero_are_relative_to_the_lowest():
     assert fuse_rankings({"a": 0.3, "b": 0.0, "c": -0.1}, {}) == pytest.approx(
-        {"a": 0.6, "b": 0.15, "c": 0.0}
+        {"a": 0.55, "b": 0.1375, "c": 0.0}
     )
 
 
