@@ -122,3 +122,6 @@ export class VisitorApi {
     }
   }
 }
+
+/** Return a random id of 32 hexadecimal digits. Insecure pages have no `crypto.randomUUID`. */
+export const createId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,11 +1,10 @@
 // The conversation of the visitor: what is stored, what is being sent, and what follows.
-//
 // While the chat is visible, changes come as events, or by polling if the server has no free stream.
 // While it is hidden, the messages are requested every 20 seconds.
 
-import { ApiError } from "./api.js";
+import { ApiError, createId } from "./api.js";
+import { isFinal, pause, wait } from "./retries.js";
 
-const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 const POLL_MS = 3000;
 const HIDDEN_POLL_MS = 20_000;
 const STREAM_RETRY_MS = 60_000;
@@ -14,12 +13,6 @@ const READ_MS = 400;
 const COLLEAGUE_TYPING_MS = 6000;
 // Without progress for this time, the agent has stopped: it failed, or its process has ended.
 const DRAFT_LIFETIME_MS = 60_000;
-
-/** Whether repeating the request cannot help, as it would when the server restarts. */
-const isFinal = ({ status }) => status > 0 && status < 500 && status !== 429;
-
-/** Return a random id of 32 hexadecimal digits. Insecure pages have no `crypto.randomUUID`. */
-const createId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class Conversation extends EventTarget {
   /** @param {import("./api.js").VisitorApi} api */
@@ -70,23 +63,21 @@ export class Conversation extends EventTarget {
   }
 
   async loadWhenConnected() {
-    const { signal } = new AbortController();
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.load();
-        return this.setConnected(true);
+        return await this.load();
       } catch (error) {
         if (isFinal(error)) throw error;
         this.setConnected(false);
-        await wait(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)], signal);
+        await pause(attempt);
       }
     }
   }
 
   async load() {
-    const isKnown = this.messages.size > 0;
     const page = await this.api.call("GET", "/messages?limit=100");
-    if (isKnown && page.state === null) return this.clear();
+    this.setConnected(true);
+    if (page.state === null && this.messages.size > 0) return this.clear();
     for (const message of page.items) this.add(message);
     if (page.state) this.setState(page.state);
     this.lastChange = Math.max(this.lastChange, page.change_seq);
@@ -154,19 +145,18 @@ export class Conversation extends EventTarget {
         if (this.isVisible) await this.readStream(signal);
         else await this.poll(signal, HIDDEN_POLL_MS, Infinity);
         attempt = 0;
-        await wait(RETRY_MS[0], signal);
+        await pause(0, signal);
       } catch (error) {
         if (signal.aborted) return;
+        if (error.code === "conversation_not_found") return this.clear();
         if (error.code === "too_many_streams") {
           await this.poll(signal, POLL_MS, STREAM_RETRY_MS).catch(() => {});
-        } else if (error.code === "conversation_not_found") {
-          return this.clear();
         } else if (isFinal(error)) {
           if (error.status === 401) this.api.setToken(null);
           throw error;
         } else {
           this.setConnected(false);
-          await wait(RETRY_MS[Math.min(attempt++, RETRY_MS.length - 1)], signal);
+          await pause(attempt++, signal);
         }
       }
     }
@@ -184,7 +174,6 @@ export class Conversation extends EventTarget {
   async poll(signal, interval, duration) {
     for (const end = Date.now() + duration; Date.now() < end && !signal.aborted; ) {
       await this.load();
-      this.setConnected(true);
       await wait(interval, signal);
     }
   }
@@ -258,19 +247,4 @@ export class Conversation extends EventTarget {
   changed() {
     this.dispatchEvent(new Event("changed"));
   }
-}
-
-/** Wait *delay* ms, or less if *signal* is aborted or the browser comes online again. */
-function wait(delay, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      window.removeEventListener("online", end);
-      resolve();
-    };
-    const timer = setTimeout(end, delay);
-    signal.addEventListener("abort", end);
-    window.addEventListener("online", end);
-  });
 }
