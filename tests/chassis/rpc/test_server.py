@@ -191,7 +191,8 @@ def test_deadline_of_a_call_bounds_requests_to_other_services(client, handlers, 
 
     client.call("GenerateResponse", ada, timeout=5)
 
-    assert 0 < remaining[0] <= 5
+    # gRPC transmits the timeout rounded up by a few milliseconds.
+    assert 0 < remaining[0] < 6
 
 
 def wait_in_stream(ended):
