@@ -20,7 +20,7 @@ _HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
 # Teams reports `uninstalled` for one conversation, in which the bot is no longer.
 _REVOKED: Final = frozenset({"tokens_revoked", "app_uninstalled", "disabled_update"})
 _RESTORED: Final = frozenset({"reinstate", "unblock"})
-# Whether `disabled_update` of WhatsApp disables the account, is in its details.
+# The details of WhatsApp's `disabled_update` say whether the account is disabled.
 _STILL_ENABLED: Final = frozenset({"reinstate", "schedule_for_disable"})
 
 

@@ -116,7 +116,7 @@ class SocketVectorStore:
     def check_connection(self) -> None:
         """Raise VectorSearchUnavailable if the server does not respond.
 
-        A server on demand that has no process, because nobody has used it for minutes, is not
+        A server on demand that has no process, because it was idle for minutes, is not
         started for this, unless the last call failed.
         """
         if self._address.starts_on_demand and not self._has_failed and not self._is_connected():
