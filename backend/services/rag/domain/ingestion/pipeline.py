@@ -3,8 +3,9 @@
 import logging
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from time import monotonic
@@ -93,20 +94,17 @@ class IngestionPipeline:
         self._extracted_files: dict[str, Path] = {}
 
     def prepare(self, job: IngestionJob) -> None:
-        """Begin to load the parser and the models that *job* needs, if they are not loaded.
+        """Begin to load the parser and the models that *job* needs, and to open the vector store.
 
-        They are loaded in parallel, while the job is claimed and its file is extracted.
+        This happens in parallel, while the job is claimed and its file is extracted.
         """
         if job.needs_extraction:
             self._extractor.prepare(get_type_by_media_type(job.content_type))
-        threading.Thread(
-            target=self._load_models, args=(job.tenant_id,), name="model-loading", daemon=True
-        ).start()
-
-    def _load_models(self, tenant_id: str) -> None:
-        # The job itself reports an error, when it needs the model.
-        with suppress(Exception):
-            self._models.load_models_to_index(tenant_id)
+        for name, prepare in (
+            ("model-loading", partial(self._models.load_models_to_index, job.tenant_id)),
+            ("vector-store", self._dense_index.connect),
+        ):
+            threading.Thread(target=_ignore_errors, args=(prepare,), name=name, daemon=True).start()
 
     def process_document(
         self, job: IngestionJob, deadline: float, cancellation: CancellationToken
@@ -429,6 +427,12 @@ class IngestionPipeline:
         self._dense_index.delete_document_vectors(
             job.collection_id, job.document_id, keep_generation=job.visible_generation
         )
+
+
+def _ignore_errors(prepare: Callable[[], object]) -> None:
+    # The job itself reports an error, when it needs what could not be prepared.
+    with suppress(Exception):
+        prepare()
 
 
 class _ProgressRecorder:

@@ -233,6 +233,10 @@ class DenseIndex:
         """Raise VectorSearchUnavailable if the vector store does not respond."""
         self._vectors.check_connection()
 
+    def connect(self) -> None:
+        """Open the vector store before it is needed. Raises VectorSearchUnavailable."""
+        self._vectors.connect()
+
 
 def _log_and_convert(
     error: VectorSearchUnavailable | EmbeddingModelUnavailable,

@@ -96,6 +96,13 @@ class VectorStore(Protocol):
         """Raise an exception if the store does not respond."""
         ...
 
+    def connect(self) -> None:
+        """Open the store, so that the next call does not wait for a server or a library.
+
+        Raises an exception if the store does not respond.
+        """
+        ...
+
     def close(self) -> None:
         """Close connections and release locks."""
         ...

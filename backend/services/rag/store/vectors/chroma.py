@@ -145,6 +145,9 @@ class ChromaStore:
     def check_connection(self) -> None:
         self._client.heartbeat()
 
+    def connect(self) -> None:
+        self.check_connection()
+
     def close(self) -> None:
         with self._client_lock:
             self._collections.clear()

@@ -139,6 +139,9 @@ class PgvectorStore:
     def check_connection(self) -> None:
         self._execute("SELECT 1")
 
+    def connect(self) -> None:
+        self.check_connection()
+
     def close(self) -> None:
         with self._lock:
             engine, self._engine = self._engine, None

@@ -150,6 +150,9 @@ class QdrantStore:
         with self._use_client() as client:
             client.get_collections()
 
+    def connect(self) -> None:
+        self.check_connection()
+
     def close(self) -> None:
         with self._client_lock:
             client, self._open_client = self._open_client, None

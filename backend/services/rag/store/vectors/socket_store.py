@@ -123,6 +123,11 @@ class SocketVectorStore:
             return
         self._call("check_connection")
 
+    def connect(self) -> None:
+        """Start the server if it is on demand and has no process."""
+        if not self._is_connected():
+            self._call("check_connection")
+
     def _is_connected(self) -> bool:
         """Return whether the server has left a connection open."""
         with self._lock:

@@ -130,6 +130,7 @@ def test_vectors_beyond_one_batch_are_all_stored(filled_store):
 
 def test_check_connection_succeeds_for_running_store(store):
     store.check_connection()
+    store.connect()
 
 
 def test_vectors_survive_a_restart(filled_store, reopen_store):

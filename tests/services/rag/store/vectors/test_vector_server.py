@@ -182,6 +182,17 @@ def test_health_check_does_not_start_a_server_on_demand(tmp_path):
         store.check_connection()
 
 
+def test_store_that_is_prepared_starts_a_server_on_demand(tmp_path):
+    path = tmp_path / "vectors.sock"
+    with bind_private_socket(path) as listener, ThreadPoolExecutor(1) as pool:
+        preparation = pool.submit(SocketVectorStore(UnixAddress(path)).connect)
+        listener.settimeout(30)
+        listener.accept()[0].close()
+
+        with pytest.raises(VectorSearchUnavailable):
+            preparation.result(30)
+
+
 def test_process_without_a_url_uses_the_server_that_its_connection_starts(tmp_path):
     (tmp_path / "vectors").mkdir()
     with bind_private_socket(tmp_path / "vectors.sock"):
