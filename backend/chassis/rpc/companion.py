@@ -39,7 +39,8 @@ def create_rpc_companion(service: str, port: int, url_variable: str) -> Companio
         probe_path="/health/live",
         probe_port_offset=HTTP_PORT_OFFSET,
         logs_json=True,
-        on_demand=True,
+        # Without the packages it fails at the start, with advice, rather than with each connection.
+        on_demand=not are_packages_missing(),
         imports=(
             f"{package}.app",
             f"{package}.rpc.services",
