@@ -24,6 +24,7 @@ from backend.services.auth.errors import (
     InvalidResetToken,
     InvalidSetupToken,
     SessionEnded,
+    WeakPassword,
 )
 from backend.services.auth.store import accounts, delivery_queue
 from backend.services.auth.store.credentials import password_recovery as store
@@ -104,7 +105,7 @@ class PasswordRecoveryService:
 
         Raises:
             InvalidCredentials: *current* is not the current password.
-            WeakPassword: *new* does not meet the policy.
+            WeakPassword: *new* does not meet the policy, or is the current password.
             SessionEnded: the account was deleted after the request was authenticated.
             TooManyAttempts: too many proofs of this session failed.
             TooBusy: too many passwords are being hashed.
@@ -119,6 +120,10 @@ class PasswordRecoveryService:
             if not self._hasher.matches_hash(current, current_hash):
                 self._record_event(user_id, origin, "password.change", "invalid_credentials")
                 raise InvalidCredentials("The current password is wrong.")
+            if self._hasher.matches_hash(new, current_hash):
+                raise WeakPassword(
+                    "This is the current password. Use another one.", _NEW_PASSWORD_POINTER
+                )
             self._policy.check_password(new, personal_words, _NEW_PASSWORD_POINTER)
             new_hash = self._hasher.hash_password(new)
         now = self._now()
