@@ -209,6 +209,8 @@ def test_contacts_are_found_merged_linked_and_erased(client, manager, add_contac
     assert len(client.get("/contacts", headers=manager).json["items"]) == 1
     own = client.post(f"/contacts/{first}/merge", json={"into_id": first}, headers=manager)
     assert own.status_code == 422
+    again = client.post(f"/contacts/{second}/merge", json={"into_id": first}, headers=manager)
+    assert (again.status_code, again.json["identities"]) == (200, merged.json["identities"])
     conversations = client.get(f"/conversations?contact_id={first}", headers=manager).json
     assert len(conversations["items"]) == 2
 

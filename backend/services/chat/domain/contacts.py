@@ -86,14 +86,21 @@ class ContactService:
             return _load_view(session, contact)
 
     def merge_contacts(self, caller: Caller, source_id: str, target_id: str) -> ContactView:
-        """Move identities and conversations of one contact to another one, and return that."""
+        """Move identities and conversations of one contact to another one, and return that.
+
+        A contact that is already merged into the other one stays as it is.
+
+        Raises:
+            InvalidContent: both ids are the same.
+        """
         with self._database.write(caller.tenant_id) as session:
             source = _find(session, caller, source_id)
             target = _find(session, caller, target_id)
-            if source.id == target.id:
+            if source_id == target_id:
                 raise InvalidContent("#/into_id", "A contact cannot be merged into itself.")
-            store.merge_contacts(session, source, target, self._now())
-            session.flush()
+            if source.id != target.id:
+                store.merge_contacts(session, source, target, self._now())
+                session.flush()
             return _load_view(session, target)
 
     def link_user(self, caller: Caller, contact_id: str, user_id: str | None) -> ContactView:
