@@ -72,6 +72,7 @@ def conversation(number: int, **changes: Any) -> dict[str, Any]:
         "is_group": False,
         "owner_id": None,
         "contact_id": "cont_1",
+        "contact_name": "Ada King",
         "title": "Ada Lovelace",
         "status": "resolved",
         "mode": "bot",
@@ -118,7 +119,13 @@ RETENTION = {"days": None, "kept_from": None, "updated_at": None}
 CHAT_ANSWERS: dict[str, Any] = {
     "GET /admin/chat/stats": chat_stats(),
     "GET /admin/chat/retention": RETENTION | {"days": 365, "kept_from": "2025-11-29"},
-    "GET /admin/chat/history": list_page([conversation(1), conversation(2, title="")]),
+    "GET /admin/chat/history": list_page(
+        [
+            conversation(1),
+            conversation(2, title="", owner_id="id-grace", contact_id=None, contact_name=""),
+        ]
+    ),
+    "GET /auth/colleagues": list_page([{"id": "id-grace", "name": "Grace Hopper"}]),
     "GET /admin/users/id-grace/stats": USER_STATS,
     "GET /auth/users/id-grace": GRACE,
 }
@@ -187,6 +194,8 @@ def test_history_is_searched_read_exported_and_deleted(context: BrowserContext) 
     }
     app.answers["DELETE /admin/chat/history/conv_1"] = None
     page = app.open("/admin/chat/history")
+    expect(page.get_by_role("cell", name="Ada King", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="Grace Hopper", exact=True)).to_be_visible()
     page.get_by_label("Words", exact=True).fill("parcel")
     page.get_by_role("combobox", name="Channel").select_option("whatsapp")
     page.get_by_label("Since").fill("2026-11-29T10:00")
@@ -203,6 +212,7 @@ def test_history_is_searched_read_exported_and_deleted(context: BrowserContext) 
     page.get_by_role("button", name="Ada Lovelace", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("<b>Where is my parcel?</b>")
+    expect(dialog).to_contain_text("Ada King")
     expect(dialog).to_contain_text("This message was deleted.")
     page.keyboard.press("Escape")
 

@@ -5,6 +5,7 @@ import { html, replaceChildren } from "../lib/dom.js";
 import { formatDateTime, formatRelativeTime, t } from "../lib/i18n.js";
 import { computed, effect, signal } from "../lib/reactive.js";
 import { route, updateQuery } from "../lib/router.js";
+import { colleagues, loadColleagues } from "../model/colleagues.js";
 import { confirmAction, openDialog } from "../ui/dialog.js";
 import { icon, iconButton } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
@@ -13,6 +14,7 @@ import { asyncContent } from "../ui/states.js";
 import { pagedTable } from "../ui/table.js";
 import { adminFrame } from "./admin_frame.js";
 import { CHANNELS, getChannelName } from "./chat_channels.js";
+import { getAuthorName } from "./inbox_messages.js";
 
 const PAGE_SIZE = 50;
 const FILTERS = ["q", "channel", "status", "since", "until"];
@@ -23,6 +25,7 @@ export function page() {
   const filter = computed(() => JSON.stringify(readFilter(route.value.query)));
   const version = signal(0);
   const reload = () => version.update((value) => value + 1);
+  loadColleagues();
   const body = html.div({ class: "page-body" });
   effect(() => {
     version.value;
@@ -85,7 +88,7 @@ function getColumns(reload) {
     { label: t("historyConversation"), render: (item) => html.button({ type: "button", class: "link-button", dir: "auto", onclick: () => showConversation(item) }, getTitle(item)) },
     { label: t("historyChannel"), render: ({ channel }) => getChannelName(channel) },
     { label: t("state"), render: ({ status }) => t(`historyStatus_${status}`) },
-    { label: t("person"), render: (item) => html.span({ class: "truncate target", title: getPerson(item) }, getPerson(item) ?? "–") },
+    { label: t("person"), render: (item) => html.span({ class: "truncate target", title: getPerson(item), dir: "auto" }, () => getPersonName(item)) },
     { label: t("lastMessage"), render: ({ updated_at: time }) => html.time({ datetime: time }, formatRelativeTime(time)) },
     { render: (item) => actionMenu(item, reload) },
   ];
@@ -98,6 +101,9 @@ function getPerson({ owner_id: user, contact_id: contact }) {
   if (user) return `user:${user}`;
   return contact ? `contact:${contact}` : null;
 }
+
+/** Return the name of the owner or the contact, or the id of one without a name. */
+const getPersonName = (item) => item.contact_name || (colleagues.value.get(item.owner_id)?.name ?? getPerson(item) ?? "–");
 
 function actionMenu(item, reload) {
   const person = getPerson(item);
@@ -118,15 +124,15 @@ function showConversation({ id, ...item }) {
     title: getTitle({ id, ...item }),
     className: "wide",
     hasCloseButton: true,
-    content: () => asyncContent(() => api.get(`/admin/chat/history/${encodeURIComponent(id)}`), messageList),
+    content: () => asyncContent(() => api.get(`/admin/chat/history/${encodeURIComponent(id)}`), ({ messages }) => messageList(messages, item)),
   });
 }
 
-function messageList({ messages }) {
+function messageList(messages, conversation) {
   if (!messages.length) return html.p(t("noMessages"));
   return html.ol({ class: "history-messages" }, messages.map((message) =>
     html.li(
-      html.div({ class: "faint" }, html.span({ dir: "auto" }, message.author), " · ", html.time({ datetime: message.sent_at }, formatDateTime(message.sent_at)), message.internal && ` · ${t("historyInternalNote")}`),
+      html.div({ class: "faint" }, html.span({ dir: "auto" }, getAuthorName(message.author, conversation)), " · ", html.time({ datetime: message.sent_at }, formatDateTime(message.sent_at)), message.internal && ` · ${t("historyInternalNote")}`),
       html.p({ dir: "auto" }, getMessageText(message)),
     ),
   ));
