@@ -14,9 +14,9 @@ from backend.ai.embedding.lazy_model import LazyModel
 from backend.ai.model_files import find_model_file
 
 DIMENSIONS = 384
-# Maximum number of tokens of one batch, including padding. Larger batches were slower, because
-# their intermediate values exceed the processor's cache.
-MAX_BATCH_TOKENS = 1024
+# Maximum number of tokens of one batch, including padding. Larger batches are slower and need more
+# memory: their intermediate values exceed the processor's cache.
+MAX_BATCH_TOKENS = 384
 
 Inputs = dict[str, NDArray[np.int32] | NDArray[np.float32]]
 BuildInputs = Callable[[NDArray[np.int32], NDArray[np.int32]], Inputs]
