@@ -1,11 +1,12 @@
 // Conversation screen, for "/" (new) and "/c/:id".
 
-import { append, html, renderOnChange } from "../lib/dom.js";
+import { afterPaint, append, html, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { consolePath, matchPath, navigate, route } from "../lib/router.js";
 import { loadAgentOptions } from "../model/agent.js";
 import { onConversationChange, openConversationId } from "../model/conversations.js";
+import { readDraft, writeDraft } from "../model/drafts.js";
 import { closeEvidence } from "../model/evidence.js";
 import { Thread } from "../model/thread.js";
 import { iconButton } from "../ui/icon.js";
@@ -18,9 +19,16 @@ import { followEnd } from "./scrolling.js";
 
 const getId = () => matchPath("/c/:id", route.value.path)?.id ?? null;
 
+/** Keep what was typed into the field of index.html, until the modules were loaded, as a draft. */
+export function keepEarlyText() {
+  const text = document.querySelector(".early-composer textarea")?.value;
+  if (text) writeDraft(getId(), readDraft(getId()) + text);
+}
+
 export function conversationPage() {
   const thread = signal(null);
-  loadAgentOptions();
+  // The menus that need them are closed.
+  afterPaint(loadAgentOptions);
   // A new conversation gets its address while its first answer is streamed: the thread stays.
   effect(() => {
     const id = getId();
