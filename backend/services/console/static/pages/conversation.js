@@ -65,6 +65,7 @@ function threadView(thread) {
   const scroller = html.div({ class: "conversation-body", tabindex: "-1" });
   const scrolling = followEnd(scroller);
   const input = composer(thread, { onSend: scrolling.scrollToEnd, onType: prefetch });
+  if (isNew && readDraft(null)) afterPaint(prefetch);
   append(scroller, [
     messagesColumn(thread, isEmpty),
     () => isEmpty.value && emptyContent(thread, isNew, input),
@@ -80,10 +81,11 @@ function threadView(thread) {
 
 const loadMessages = () => Promise.all([loadModule(() => import("./messages.js")), loadStyle("messages"), loadStyle("prose")]);
 
-/** Load what shows messages and Markdown while the user writes the first question. */
+/** Load what shows messages while the user writes the first question, then what shows Markdown. */
 function prefetch() {
-  loadMessages().catch(() => {});
-  loadModule(() => import("../ui/rich_text.js")).catch(() => {});
+  loadMessages()
+    .then(() => loadModule(() => import("../ui/rich_text.js")))
+    .catch(() => {});
 }
 
 /** Column of the messages; its module is loaded with the first message. */
