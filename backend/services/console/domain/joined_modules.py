@@ -21,19 +21,23 @@ from posixpath import dirname, normpath, relpath
 
 JOINED_SCRIPT = "joined.js"
 
-# import { a, b as c } from "./d.js";    import * as e from "./f.js";
-_IMPORT = re.compile(r'^import (?:\{([^}]*)\}|\* as (\w+)) from "(\.{1,2}/[^"]+)";$', re.MULTILINE)
+# import { a, b as c } from "./d.js";    import * as e from "./f.js";    import g from "./h.js";
+_IMPORT = re.compile(
+    r'^import (?:\{([^}]*)\}|\* as (\w+)|(\w+)) from "(\.{1,2}/[^"]+)";$', re.MULTILINE
+)
 # export const a = …    export async function* b() {…}
 _EXPORT = re.compile(r"^export (?=(?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 # export { a, b };
 _EXPORT_LIST = re.compile(r"^export \{([\w, ]*)\};$", re.MULTILINE)
+# export default {…};
+_EXPORT_DEFAULT = re.compile(r"^export default (?=\{)", re.MULTILINE)
 # import("./a.js")    import(`../b/${c}.js`)
 _DYNAMIC_IMPORT = re.compile(r"""\bimport\((["'`])(\.{1,2}/[^"'`$]*)""")
 # The same outside of comments, for a fixed address. What is joined needs none.
 _DYNAMIC_IMPORT_OF_FILE = re.compile(r"""(?:=>|\bawait)\s*import\(["'`](\.{1,2}/[^"'`$]*)["'`]""")
-# Any import or export; its module, if it names one.
+# Any import or export, but not a key of an object; its module, if it names one.
 _STATEMENT = re.compile(
-    r"""^[ \t]*(?:import|export)\b(?!\()(?:[^"';]*?["'](\.{1,2}/[^"']+)["'])?.*$""", re.MULTILINE
+    r"""^[ \t]*(?:import|export)\b(?![(:])(?:[^"';]*?["'](\.{1,2}/[^"']+)["'])?.*$""", re.MULTILINE
 )
 
 
@@ -70,7 +74,7 @@ def _sort_by_imports(sources: Mapping[str, str], entry: str) -> list[str]:
         if name in path or name not in sources:
             raise UnsupportedModule(f"circle or missing file: {' → '.join((*path, name))}")
         for match in _IMPORT.finditer(sources[name]):
-            visit(_resolve(name, match[3]), (*path, name))
+            visit(_resolve(name, match[4]), (*path, name))
         order.append(name)
 
     visit(entry, ())
@@ -83,6 +87,8 @@ def _wrap_module(name: str, source: str, joined: Set[str]) -> str:
     for names in _EXPORT_LIST.findall(source):
         exports += [exported.strip() for exported in names.split(",")]
     text = _EXPORT_LIST.sub("", _EXPORT.sub("", _replace_imports(name, source, joined)))
+    text, defaults = _EXPORT_DEFAULT.subn("const defaultExport = ", text)
+    exports += ["default: defaultExport"] * defaults
     statement = _STATEMENT.search(text)
     if statement:
         raise UnsupportedModule(f"{name}: {statement[0]}")
@@ -97,10 +103,13 @@ def _replace_imports(name: str, source: str, joined: Set[str]) -> str:
     """Return *source* with constants in place of its imports of *joined* modules."""
 
     def replace(match: re.Match[str]) -> str:
-        target = _resolve(name, match[3])
+        target = _resolve(name, match[4])
         if target not in joined:
             return match[0]
-        names = match[2] or f"{{{match[1].replace(' as ', ': ')}}}"
+        if match[3]:
+            names = f"{{ default: {match[3]} }}"
+        else:
+            names = match[2] or f"{{{match[1].replace(' as ', ': ')}}}"
         return f'const {names} = modules["{target}"];'
 
     text = _IMPORT.sub(replace, source)

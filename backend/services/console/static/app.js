@@ -1,14 +1,16 @@
 // Entry: loads the language and the user, then shows the sign-in page or the shell with a screen.
 
 import { append, html, renderOnChange } from "./lib/dom.js";
-import { locale, t } from "./lib/i18n.js";
+import { addBundledTexts, locale, t } from "./lib/i18n.js";
 import { computed, createScope, effect } from "./lib/reactive.js";
 import { route, startRouter } from "./lib/router.js";
 import { registerServiceWorker } from "./lib/service_worker.js";
+import english from "./locale/en.js";
 import { clearAgentOptions } from "./model/agent.js";
 import { clearConversations } from "./model/conversations.js";
 import { clearPages } from "./model/evidence.js";
 import { loadLocale, loadUser, user } from "./model/session.js";
+import { keepEarlyText } from "./pages/conversation.js";
 import { currentScreen } from "./pages/screens.js";
 import { shell } from "./pages/shell.js";
 import { loadModule, loadStyle } from "./ui/lazy.js";
@@ -30,7 +32,9 @@ const LINK_PAGES = {
 
 async function start() {
   startRouter();
+  addBundledTexts("en", english);
   await Promise.all([loadLocale(), loadUserWithRetry()]);
+  keepEarlyText();
   document.body.replaceChildren(noticeArea);
   const view = computed(() => (Object.hasOwn(LINK_PAGES, route.value.path) ? route.value.path : user.value ? `user ${user.value.id}` : "sign-in"));
   let previous = null;
@@ -77,6 +81,7 @@ function showServerError(error, delay) {
       resolve();
     };
     document.title = t("productName");
+    keepEarlyText();
     document.body.replaceChildren(html.main({ class: "start-error" }, html.h1({ class: "title" }, t("productName")), errorState(error, retry)));
   });
 }

@@ -90,10 +90,10 @@ def test_tool_call_with_side_effects_waits_for_approval(
     call = ("save_note", {"title": "Pumps", "text": "Check the north wing."})
     model.queue_replies(Reply(calls=[call]), Reply(text="The note is saved."))
     answer = scripted.ask("Save a note about the pumps", finishes=False)
-    card = answer.get_by_role("group", name="Approval needed")
+    card = answer.get_by_role("region", name="Approval needed")
     expect(card).to_contain_text("Check the north wing.")
     scripted.page.reload()  # the decision can wait
-    card = scripted.answers.first.get_by_role("group", name="Approval needed")
+    card = scripted.answers.first.get_by_role("region", name="Approval needed")
     card.get_by_role("button", name="Allow", exact=True).click()
     expect(scripted.answers.first).to_contain_text("The note is saved.")
     expect(card).to_have_count(0)

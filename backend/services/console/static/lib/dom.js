@@ -10,9 +10,10 @@
 //   append(parent, children)                     add children, with the same rules
 //   keyedList(parent, items, key, render)        one element per item; unchanged items are kept
 //   renderOnChange(read, render)                 child that is rendered again when read() changes
+//   afterPaint(callback)                         call it when the next frame has been painted
 //   delegate(root, type, selector, listener)     one listener for all matching descendants
 
-import { Signal, createScope, effect, signal, untracked } from "./reactive.js";
+import { Signal, createScope, effect, onDispose, signal, untracked } from "./reactive.js";
 
 const NAMESPACES = {
   svg: "http://www.w3.org/2000/svg",
@@ -153,6 +154,18 @@ export function renderOnChange(read, render) {
     node = untracked(() => scope.run(() => render(value)));
     return node;
   };
+}
+
+/** Call *callback* when the next frame has been painted, unless the surrounding scope ends before. */
+export function afterPaint(callback) {
+  let timer = 0;
+  const frame = requestAnimationFrame(() => {
+    timer = setTimeout(callback);
+  });
+  onDispose(() => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+  });
 }
 
 /** Call `listener(event, element)` for events below *root* whose target is in *selector*. */

@@ -2,6 +2,7 @@
 //
 //   t("signIn")                          text by key; arguments go to texts that are functions
 //   await setLocale("de")                load the texts, set lang and dir of the page
+//   addBundledTexts("en", english)       texts that are not loaded, because they are loaded already
 //   await loadTexts("admin")             add locale/{locale}_admin.js, also after a change of locale
 //   formatNumber, formatBytes, formatDate, formatTime, formatDateTime, formatRelativeTime, formatDuration,
 //   formatPercent
@@ -27,6 +28,7 @@ export const locale = signal("en");
 // Locales with locale/{locale}_api.js: texts for what the API has in English only.
 const API_LOCALES = new Set(["de"]);
 
+const bundledTexts = new Map();
 const sections = new Set([""]);
 let texts = {};
 let apiTexts = {};
@@ -36,6 +38,11 @@ let formatLocale = "en";
 export function getPreferredLocale() {
   const codes = LOCALES.map(([code]) => code);
   return navigator.languages.map((tag) => tag.split("-")[0]).find((code) => codes.includes(code)) ?? "en";
+}
+
+/** Use *added* as the texts of the locale *code* instead of loading locale/{code}.js. */
+export function addBundledTexts(code, added) {
+  bundledTexts.set(code, added);
 }
 
 /** Load the texts of *code* and use them. */
@@ -61,6 +68,7 @@ export async function loadTexts(section) {
 
 async function importTexts(code, section) {
   const name = code === PSEUDO_LOCALE ? "en" : code;
+  if (!section && bundledTexts.has(name)) return bundledTexts.get(name);
   return (await import(`../locale/${name}${section && `_${section}`}.js`)).default;
 }
 

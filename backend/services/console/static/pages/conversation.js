@@ -1,11 +1,12 @@
 // Conversation screen, for "/" (new) and "/c/:id".
 
-import { append, html, renderOnChange } from "../lib/dom.js";
+import { afterPaint, append, html, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { consolePath, matchPath, navigate, route } from "../lib/router.js";
 import { loadAgentOptions } from "../model/agent.js";
 import { onConversationChange, openConversationId } from "../model/conversations.js";
+import { readDraft, writeDraft } from "../model/drafts.js";
 import { closeEvidence } from "../model/evidence.js";
 import { Thread } from "../model/thread.js";
 import { iconButton } from "../ui/icon.js";
@@ -18,9 +19,16 @@ import { followEnd } from "./scrolling.js";
 
 const getId = () => matchPath("/c/:id", route.value.path)?.id ?? null;
 
+/** Keep what was typed into the field of index.html, until the modules were loaded, as a draft. */
+export function keepEarlyText() {
+  const text = document.querySelector(".early-composer textarea")?.value;
+  if (text) writeDraft(getId(), readDraft(getId()) + text);
+}
+
 export function conversationPage() {
   const thread = signal(null);
-  loadAgentOptions();
+  // The menus that need them are closed.
+  afterPaint(loadAgentOptions);
   // A new conversation gets its address while its first answer is streamed: the thread stays.
   effect(() => {
     const id = getId();
@@ -57,6 +65,7 @@ function threadView(thread) {
   const scroller = html.div({ class: "conversation-body", tabindex: "-1" });
   const scrolling = followEnd(scroller);
   const input = composer(thread, { onSend: scrolling.scrollToEnd, onType: prefetch });
+  if (isNew && readDraft(null)) afterPaint(prefetch);
   append(scroller, [
     messagesColumn(thread, isEmpty),
     () => isEmpty.value && emptyContent(thread, isNew, input),
@@ -72,10 +81,11 @@ function threadView(thread) {
 
 const loadMessages = () => Promise.all([loadModule(() => import("./messages.js")), loadStyle("messages"), loadStyle("prose")]);
 
-/** Load what shows messages and Markdown while the user writes the first question. */
+/** Load what shows messages while the user writes the first question, then what shows Markdown. */
 function prefetch() {
-  loadMessages().catch(() => {});
-  loadModule(() => import("../ui/rich_text.js")).catch(() => {});
+  loadMessages()
+    .then(() => loadModule(() => import("../ui/rich_text.js")))
+    .catch(() => {});
 }
 
 /** Column of the messages; its module is loaded with the first message. */
