@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -120,13 +121,19 @@ def test_file_exists_and_can_be_read_by_its_program(row):
         subprocess.run(["/bin/bash", "-n", path], check=True, timeout=30)
 
 
+@cache
+def read_services(file: str) -> dict[str, Any]:
+    """Return the services of a Compose file."""
+    services: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())["services"]
+    return services
+
+
 @rows("host")
 def test_containers_reach_the_service_by_this_name(row):
     for file in ("docker-compose.yml", "docker-compose.microservices.yml", "deploy/swarm.yml"):
-        services = yaml.safe_load((ROOT / file).read_text())["services"]
         hosts = {
             alias
-            for name, service in services.items()
+            for name, service in read_services(file).items()
             if isinstance(networks := service.get("networks"), dict)
             for alias in (name, *(networks.get("inner") or {}).get("aliases", ()))
         }

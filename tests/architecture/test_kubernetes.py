@@ -10,6 +10,7 @@ import yaml
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.settings import Env
 from backend.services.gateway.settings import Settings
+from tests.architecture.kubernetes_schemas import load_validator
 from tests.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
@@ -63,20 +64,20 @@ def pods(manifests: list[dict]) -> dict[str, dict]:
 def test_component_grpc_matches_the_schemas_and_restricts_its_containers():
     if KUBECTL is None:
         pytest.skip("kubectl is needed to render the component")
-    validate = pytest.importorskip("kubernetes_validate").validate
+    validate = load_validator()
     component = OVERLAYS.parent / "components" / "grpc" / "grpc.yaml"
     objects = list(yaml.safe_load_all(component.read_text()))
 
     for item in objects:
-        validate(item, "1.31", strict=True)
+        validate(item)
     test_containers_are_not_root_and_have_read_only_file_systems(objects)
     test_every_mounted_volume_is_defined(objects)
 
 
 def test_manifests_match_their_schemas(manifests):
-    validate = pytest.importorskip("kubernetes_validate").validate
+    validate = load_validator()
     for item in manifests:
-        validate(item, "1.31", strict=True)
+        validate(item)
 
 
 def test_every_service_and_companion_has_a_deployment(manifests):

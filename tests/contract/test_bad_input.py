@@ -175,46 +175,52 @@ def send(stage, endpoint, raw, **options):
 
 
 @pytest.mark.parametrize(
-    "large_fields",
+    ("large_fields", "step"),
     [
-        pytest.param(1, id="large values of one field"),
-        pytest.param(None, id="large values of each field", marks=pytest.mark.slow),
+        pytest.param(1, 2, id="every second value"),
+        pytest.param(None, 1, id="every value", marks=pytest.mark.slow),
     ],
 )
-def test_invalid_field_is_reported_and_changes_nothing(subtests, stage, large_fields):
+def test_invalid_field_is_reported_and_changes_nothing(subtests, stage, large_fields, step):
+    before = stage.contents()
     for endpoint, view in stage.endpoints:
         if model := getattr(view, "input_model", None):
-            before = stage.contents()
             with subtests.test(endpoint=str(endpoint)):
-                for field, value, raw in invalid_bodies(model, endpoint.valid_body, large_fields):
+                bodies = invalid_bodies(model, endpoint.valid_body, large_fields, step)
+                for fields, value, raw in bodies:
                     response = send(stage, endpoint, raw)
-                    assert response.status_code in (400, 422), (field, value, response.text)
+                    assert response.status_code in (400, 422), (fields, value, response.text)
                     if response.status_code == 422:
-                        assert f"#/{field}" in pointers(response.json), (value, response.text)
+                        found = pointers(response.json)
+                        missing = [field for field in fields if f"#/{field}" not in found]
+                        # OpenAI's error format names one field.
+                        unnamed = len(fields) - 1 if "error" in response.json else 0
+                        assert len(missing) <= unnamed, (value, found)
                 assert stage.contents() == before
 
 
-def invalid_bodies(model, valid_body, large_fields):
-    """Yield (field, description of the invalid value, body).
+def invalid_bodies(model, valid_body, large_fields, step):
+    """Yield (invalid fields, description of the invalid value, body).
 
-    Only the first *large_fields* fields get large values; None stands for all.
+    Only the first *large_fields* fields get large values; None stands for all. Each field gets
+    every *step*-th of the other values, and the next field begins with the next one.
     """
     schema = model.model_json_schema()
     validators = {}
     for name, part in schema.get("properties", {}).items():
         is_large = large_fields is None or len(validators) < large_fields
+        values = INVALID_VALUES[len(validators) % step :: step] + LARGE_VALUES * is_large
         validators[name] = jsonschema_rs.validator_for(part | {"$defs": schema.get("$defs", {})})
-        for value in INVALID_VALUES + LARGE_VALUES * is_large:
+        for value in values:
             if not validators[name].is_valid(value):
-                yield name, str(value)[:40], json.dumps(valid_body | {name: value})
+                yield [name], str(value)[:40], json.dumps(valid_body | {name: value})
         for value in (NUL, LONE_SURROGATE):
             raw = json.dumps(valid_body | {name: "HERE"}).replace("HERE", value)
             if validators[name].is_valid("a" * 8):
-                yield name, value, raw
+                yield [name], value, raw
     if schema.get("additionalProperties") is False:
-        for name, value in SERVER_SET.items():
-            if name not in validators:
-                yield name, "server-set", json.dumps(valid_body | {name: value})
+        unknown = {name: value for name, value in SERVER_SET.items() if name not in validators}
+        yield list(unknown), "server-set", json.dumps(valid_body | unknown)
 
 
 def pointers(problem):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from backend.chassis.database import postgresql
@@ -52,8 +53,13 @@ _CALLS = "calls_after_commit"
 _TOPICS = "topics_after_commit"
 # Key in `Session.info`: the tenant with which the session was opened, or None.
 _TENANT = "tenant_id"
-Listeners = dict[str, list[Callable[[], None]]]
-Preparations = list[Callable[[str | None], None]]
+
+
+class _WritingSession(Session):
+    """A session of `Database.write`. The class has a listener, which the sessions share."""
+
+
+event.listen(_WritingSession, "after_soft_rollback", discard_pending_rows)
 
 
 class Database:
@@ -69,43 +75,29 @@ class Database:
         schema: str,
         *,
         owner: Engine,
-        every_tenant: bool = False,
-        session_metrics: SessionMetrics | None = None,
         writer_lock: "Lock | None" = None,
-        listeners: Listeners | None = None,
-        preparations: Preparations | None = None,
-        session_values: dict[Any, Any] | None = None,
     ) -> None:
         self.engine = engine
-        self._session_values = {} if session_values is None else session_values
-        self._listeners: Listeners = {} if listeners is None else listeners
-        self._preparations: Preparations = [] if preparations is None else preparations
+        self._session_values: dict[Any, Any] = {}
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._preparations: list[Callable[[str | None], None]] = []
         self._writer_lock = writer_lock
         self._schema = schema
         self._owner = owner
-        self._every_tenant = every_tenant
-        self._session_metrics = session_metrics or SessionMetrics()
+        self._session_metrics = SessionMetrics()
         # SQLite: a writing transaction takes the write lock at its start. A transaction that reads
         # first and then writes fails if another one has written in between.
-        self._readers = sessionmaker(engine, info=self._session_values)
-        self._writers = sessionmaker(
-            engine.execution_options(sqlite_begin="IMMEDIATE"), info=self._session_values
-        )
-        event.listen(self._writers, "after_soft_rollback", discard_pending_rows)
+        self._writing_engine = engine.execution_options(sqlite_begin="IMMEDIATE")
+        self._every_tenant = False
 
     def across_tenants(self) -> "Database":
-        """Return a `Database` for the same tables whose sessions see every tenant by default."""
-        return Database(
-            self.engine,
-            self._schema,
-            owner=self._owner,
-            every_tenant=True,
-            session_metrics=self._session_metrics,
-            writer_lock=self._writer_lock,
-            listeners=self._listeners,
-            preparations=self._preparations,
-            session_values=self._session_values,
-        )
+        """Return a `Database` for the same tables whose sessions see every tenant by default.
+
+        It shares all else with this one, such as the lock of writers and the listeners.
+        """
+        database = copy(self)
+        database._every_tenant = True
+        return database
 
     def share_with_sessions(self, key: str, value: object) -> None:
         """Set *key* in the `info` of sessions that are opened from now on."""
@@ -139,7 +131,11 @@ class Database:
     def read(self, tenant_id: str | None = None) -> Iterator[Session]:
         """Open a session for reading. On PostgreSQL it sees the rows of *tenant_id* only."""
         measure = self._session_metrics.measure_session
-        with self._readers.begin() as session, measure(session, "read"):
+        with (
+            Session(self.engine, info=self._session_values) as session,
+            session.begin(),
+            measure(session, "read"),
+        ):
             self._set_tenant(session, tenant_id)
             yield session
 
@@ -151,7 +147,8 @@ class Database:
         measure = self._session_metrics.measure_session
         with (
             self._wait_for_writers(),
-            self._writers.begin() as session,
+            _WritingSession(self._writing_engine, info=self._session_values) as session,
+            session.begin(),
             measure(session, "write"),
         ):
             self._set_tenant(session, tenant_id)

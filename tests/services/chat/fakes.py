@@ -135,6 +135,9 @@ class FakeAgent:
             handler.wfile.flush()
             self.is_writing.set()
             self.release.wait(10)
-            pieces = [] if self.breaks_off else pieces[4:]
+            pieces = pieces[4:]
+            if self.breaks_off:
+                handler.disconnect()
+                return None
         handler.wfile.write(b"".join(pieces))
         return None

@@ -278,6 +278,15 @@ def test_quantiles_are_interpolated_and_exact_to_half_a_percent():
     "milliseconds",
     [0, 999, 1000, 1004, 1005, 9994, 9995, 10_049, 99_950, 123_456, 999_500, 86_399_999, 10**11],
 )
+def test_counts_keep_durations_with_an_error_of_half_a_percent(milliseconds):
+    counts = DurationCounts()
+    counts.add(milliseconds)
+
+    stored = DurationCounts(counts.to_json()).get_quantile(0.5)
+    assert stored * 1000 == pytest.approx(milliseconds, rel=0.005)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 9995, 10**11])
 def test_response_times_are_stored_with_an_error_of_half_a_percent(
     chat, clock, get_stats, milliseconds
 ):

@@ -34,7 +34,8 @@ def vectors_with_port(tmp_path_factory):
         "chroma",
         "chroma server",
         "vector server",
-        "vector server with port",
+        # The requests of "vector server" on a port, which test_vector_server.py tests.
+        pytest.param("vector server with port", marks=pytest.mark.slow),
         pytest.param("pgvector", marks=pytest.mark.postgres),
         "qdrant",
     ],
