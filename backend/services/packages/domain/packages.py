@@ -145,7 +145,7 @@ class PackageService:
     ) -> None:
         self._database = database
         self.quotas = quotas
-        self.groups = WriteGroups(database)
+        self.groups = WriteGroups(database, _load_packages)
         self._samples = SampleCache()
         self._metrics = metrics
         self._now = now
@@ -290,7 +290,7 @@ class PackageService:
                 raise PackageNotFound
             recorded.append(self._add_events(session, record, given, source))
 
-        self.groups.write(caller.tenant_id, write)
+        self.groups.write(caller.tenant_id, write, package_id)
         # If the group was rolled back, it was written again.
         return recorded[-1]
 
@@ -460,7 +460,7 @@ class PackageService:
         now = self._now()
         context = EventContext(record.id, record.carrier, record.number, source, now)
         events = self._build_events(given, context)
-        known = {event.key: event for event in event_store.list_events(session, record.id)}
+        known = {event.key: event for event in event_store.take_events(session, record.id)}
         new: dict[str, TrackingEvent] = {}
         changed: dict[str, TrackingEvent] = {}
         for event in events:
@@ -559,6 +559,11 @@ class PackageService:
             p90=eta.p90,
             late_probability=eta.late_probability,
         )
+
+
+def _load_packages(session: Session, package_ids: Sequence[str]) -> None:
+    store.load_packages(session, package_ids)
+    event_store.load_events(session, package_ids)
 
 
 def identify_carrier(
