@@ -145,27 +145,33 @@ class WebhookService:
             SignatureInvalid: it was not signed with the secret of an account of *source*.
         """
         account = self._verify(source, account_id, headers, body)
-        key = get_delivery_key(source, headers, body)
-        added: list[str | None] = []
+        delivery_id = new_id("whd")
+        delivery = {
+            "id": delivery_id,
+            "tenant_id": account.tenant_id,
+            "account_id": account.id,
+            "source": source,
+            "key": get_delivery_key(source, headers, body),
+            "body": body,
+            "state": "received",
+            "attempts": 0,
+            "repeats": 0,
+            "result": None,
+            "error": None,
+            "received_at": self._now(),
+            "processed_at": None,
+        }
+        is_added = False
 
         def write(session: Session) -> None:
-            delivery = WebhookDeliveryRow(
-                id=new_id("whd"),
-                tenant_id=account.tenant_id,
-                account_id=account.id,
-                source=source,
-                key=key,
-                body=body,
-                state="received",
-                attempts=0,
-                repeats=0,
-                received_at=self._now(),
-            )
-            added.append(store.add_delivery(session, delivery))
+            nonlocal is_added
+            is_added = store.add_delivery(session, delivery)
 
-        self._packages.groups.write(account.tenant_id, write)
-        delivery_id = added[-1]
-        if delivery_id is None:
+        try:
+            self._packages.groups.write(account.tenant_id, write)
+        except store.AccountDeleted:
+            raise SignatureInvalid from None
+        if not is_added:
             self._metrics.count_webhook(source, "repeated")
             return
         try:
@@ -216,14 +222,11 @@ class WebhookService:
 
         def write(session: Session) -> None:
             nonlocal source
-            delivery = store.get_delivery(session, delivery_id, for_update=True)
+            delivery = store.lock_delivery(session, delivery_id)
             if delivery is None or delivery.state == "done":
                 return
             source = delivery.source
-            delivery.result = self._record(session, delivery)
-            delivery.state, delivery.error = "done", None
-            delivery.attempts += 1
-            delivery.processed_at = self._now()
+            store.mark_done(session, delivery, self._record(session, delivery), self._now())
 
         try:
             self._packages.groups.write(tenant_id, write)
@@ -237,7 +240,7 @@ class WebhookService:
         if source != "unknown":
             self._metrics.count_webhook(source, "done")
 
-    def _record(self, session: Session, delivery: WebhookDeliveryRow) -> dict[str, object]:
+    def _record(self, session: Session, delivery: store.DeliveryRecord) -> dict[str, object]:
         report = read_payload(delivery.source, delivery.body)
         if report is None:
             return {"ignored": True}
