@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from backend.chassis.messaging.outbox import outbox_table
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.domain.event_input import EventInput
-from backend.services.packages.domain.packages import Caller, PackageReport
+from backend.services.packages.domain.event_recording import PackageReport
+from backend.services.packages.domain.packages import Caller
 from backend.services.packages.wiring import PackageComponents
 from tests.databases import on_postgresql
 from tests.servers import wait_until
@@ -36,7 +37,7 @@ def record_together(app, *writes) -> list:
     """Call *writes*, each in a thread, so that they share a transaction. Returns their results."""
     if on_postgresql():
         pytest.skip("PostgreSQL needs no shared transactions")
-    groups = get_component(app, PackageComponents).packages.groups
+    groups = get_component(app, PackageComponents).events.groups
     entered, leave = threading.Event(), threading.Event()
 
     def hold(_session) -> None:
@@ -209,11 +210,11 @@ def test_requests_that_share_a_transaction_see_the_events_of_each_other(app, api
         # As a webhook, which names the package by its number.
         def write(session):
             report = PackageReport(number, carrier, events=[given])
-            components.packages.record_by_number(
+            components.events.record_by_number(
                 session, Caller("ten_home", "webhook"), report, "webhook"
             )
 
-        return lambda: components.packages.groups.write("ten_home", write)
+        return lambda: components.events.groups.write("ten_home", write)
 
     published = len(read_published(app))
     results = record_together(

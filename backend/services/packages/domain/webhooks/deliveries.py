@@ -14,8 +14,9 @@ from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain.event_input import EventInput
+from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.event_times import MAX_FUTURE, InvalidTime, parse_event_time
-from backend.services.packages.domain.packages import Caller, PackageReport, PackageService
+from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.webhooks.payloads import InvalidPayload, read_payload
 from backend.services.packages.domain.webhooks.signatures import get_delivery_key, is_signed
 from backend.services.packages.errors import (
@@ -47,14 +48,14 @@ class WebhookService:
         self,
         database: Database,
         encryptor: Encryptor,
-        packages: PackageService,
+        events: EventService,
         metrics: PackageMetrics,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._every_tenant = database.across_tenants()
         self._encryptor = encryptor
-        self._packages = packages
+        self._events = events
         self._metrics = metrics
         self._now = now
 
@@ -168,7 +169,7 @@ class WebhookService:
             is_added = store.add_delivery(session, delivery)
 
         try:
-            self._packages.groups.write(account.tenant_id, write)
+            self._events.groups.write(account.tenant_id, write)
         except store.AccountDeleted:
             raise SignatureInvalid from None
         if not is_added:
@@ -229,7 +230,7 @@ class WebhookService:
             store.mark_done(session, delivery, self._record(session, delivery), self._now())
 
         try:
-            self._packages.groups.write(tenant_id, write)
+            self._events.groups.write(tenant_id, write)
         except _FAILURES as error:
             detail = _describe(error)
             with self._database.write(tenant_id) as session:
@@ -246,7 +247,7 @@ class WebhookService:
             return {"ignored": True}
         events, skipped = self._select_events(report.events)
         caller = Caller(delivery.tenant_id, f"webhook:{delivery.source}")
-        result, created = self._packages.record_by_number(
+        result, created = self._events.record_by_number(
             session,
             caller,
             PackageReport(report.number, report.carrier, events=events),
