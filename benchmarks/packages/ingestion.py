@@ -1,4 +1,4 @@
-"""Events sent over HTTP to a process of the packages service, one in each request."""
+"""Events sent over HTTP to the packages service, one in each request."""
 
 import json
 import os
@@ -28,6 +28,7 @@ from benchmarks.http_senders import send_requests
 from benchmarks.packages.rows import TENANT, load_rows
 from tests.identities import Identities
 from tests.servers import free_port, wait_until
+from tests.suite.conftest import list_descendants
 
 _ROOT: Final = Path(__file__).parents[2]
 _SECRET: Final = "a secret of the benchmark, long enough"  # noqa: S105 - of benchmarks only
@@ -36,13 +37,19 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def measure(
-    folder: Path, database_url: str | None, packages: int, events: int, senders: Sequence[int]
+    folder: Path,
+    database_url: str | None,
+    packages: int,
+    events: int,
+    senders: Sequence[int],
+    workers: int,
 ) -> None:
     """Print events a second and CPU time for each event, for each number of *senders*.
 
     Args:
         folder: an empty folder for the service's data.
         packages: number of packages that are loaded if the database has none.
+        workers: number of worker processes of the service.
     """
     identities = Identities(_SECRET)
     with _serve_keys(identities) as auth_url:
@@ -50,6 +57,7 @@ def measure(
             "DATA_DIR": str(folder),
             "SECRET_KEY": _SECRET,
             "PACKAGES_SERVICE_PORT": str(free_port()),
+            "PACKAGES_SERVICE_WORKERS": str(workers),
             "AUTH_SERVICE_URL": auth_url,
             "LOG_LEVEL": "WARNING",
         }
@@ -155,8 +163,10 @@ def _listens(port: int) -> bool:
 
 
 def _get_cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Return the CPU time of a process and of those that it has started."""
+    pids = [pid, *dict(list_descendants(pid))]
+    texts = (Path(f"/proc/{each}/stat").read_text().rpartition(")")[2] for each in pids)
+    return sum((int(text.split()[11]) + int(text.split()[12])) / _TICKS for text in texts)
 
 
 def _build_requests(ids: Sequence[str], authorization: str, count: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Rows that are inserted together right before the commit of their transaction."""
+"""Rows that are inserted or updated together right before the commit of their transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -36,9 +36,23 @@ def insert_before_commit(
     pending.setdefault(statement, []).extend((savepoint, row) for row in rows)
 
 
+def update_before_commit(
+    session: Session, statement: CompiledStatement, row: Mapping[str, Any]
+) -> None:
+    """Update *row* together with those of other calls with the same *statement*.
+
+    Like `insert_before_commit`. A row may be updated once: before its second change, call
+    `insert_pending_rows`.
+    """
+    insert_before_commit(session, statement, [row])
+
+
 def insert_pending_rows(session: Session) -> None:
-    """Insert the rows of the transaction."""
-    pending: _Rows = session.info[_PENDING]
+    """Insert and update the rows of the transaction, so that its queries see them.
+
+    Not within a savepoint: it would contain rows that were added before it.
+    """
+    pending: _Rows = session.info.get(_PENDING, {})
     for statement, rows in pending.items():
         statement.execute(session, [row for _, row in rows])
     pending.clear()

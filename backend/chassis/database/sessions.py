@@ -28,6 +28,7 @@ from backend.chassis.database.sqlite import (
     create_sqlite_engine,
     create_sqlite_owner_engine,
 )
+from backend.chassis.database.statements import keep_connection
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import CommonSettings, Env, SettingsError
@@ -243,6 +244,7 @@ class Database:
 
     def _set_tenant(self, session: Session, tenant_id: str | None) -> None:
         session.info[_TENANT] = tenant_id
+        keep_connection(session)
         if self.engine.dialect.name == "postgresql":
             postgresql.set_tenant(session, tenant_id, every_tenant=self._every_tenant)
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Compiled,
+    Connection,
     CursorResult,
     Delete,
     Dialect,
@@ -20,6 +21,22 @@ from sqlalchemy.orm import Mapper, Session, class_mapper, make_transient_to_deta
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 T = TypeVar("T")
+# Key in `Session.info`: the connection of the session's only transaction.
+_CONNECTION: Final = "connection"
+
+
+def keep_connection(session: Session) -> None:
+    """Keep the connection of *session*, which has one transaction, for compiled statements.
+
+    The session looks it up again for each statement, which takes as long as a short statement.
+    """
+    session.info[_CONNECTION] = session.connection()
+
+
+def _get_connection(session: Session) -> Connection:
+    connection: Connection | None = session.info.get(_CONNECTION)
+    # The session raises an error if its transaction was rolled back.
+    return session.connection() if connection is None or not session.is_active else connection
 
 
 class CompiledStatement:
@@ -49,7 +66,7 @@ class CompiledStatement:
     ) -> CursorResult[Any]:
         """Flush the session and execute the statement, once for each of a list of *parameters*."""
         session.flush()
-        connection = session.connection()
+        connection = _get_connection(session)
         compiled = self._compiled.get(connection.dialect)
         if compiled is None:
             compiled = self._compile(connection.dialect)

@@ -30,6 +30,7 @@ from backend.chassis.settings import Env, SettingsError, count_threads, load_env
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
 from backend.chassis.web.gunicorn_logger import GunicornLogger
 from backend.chassis.web.http1.request_head import MAX_HEAD_BYTES
+from backend.chassis.web.keep_alive_worker import KeepAliveWorker
 from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
@@ -54,6 +55,8 @@ def serve(service: Service) -> None:
         worker_class = get_single_worker_class(service.worker_class)
         serve_in_this_process(_Gunicorn(service, options | {"worker_class": worker_class}))
         return
+    if not service.uses_event_loop:
+        options["worker_class"] = KeepAliveWorker
     if options["workers"] != 1:
         enable_multiprocess_mode(_get_metrics_folder(service, env))
     _Gunicorn(service, options).run()

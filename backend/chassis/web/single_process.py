@@ -2,24 +2,17 @@
 
 import faulthandler
 import os
-import select
 import signal
 import sys
-import threading
 from importlib import import_module
 from types import FrameType
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.parser import RequestParser
 from gunicorn.sock import create_sockets
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
-# Between two requests of a connection that one thread handles. Threads that wait are few, so that
-# they do not take the place of those that handle requests.
-_NEXT_REQUEST_MS = 50
-_MAX_WAITING_THREADS = 16
+from backend.chassis.web.keep_alive_worker import KeepAliveWorker
 
 
 class _SelfMonitoredWorker(Worker):
@@ -45,40 +38,8 @@ class _SelfMonitoredWorker(Worker):
             signal.setitimer(signal.ITIMER_REAL, self.cfg.graceful_timeout)
 
 
-class SingleWorker(_SelfMonitoredWorker, ThreadWorker):
-    """A thread worker without a master.
-
-    A thread handles the next request of a connection too, if it follows within milliseconds, as on
-    the connections of a busy gateway. gunicorn's main loop would wait for it and pass the
-    connection to a thread, which takes a third of the CPU time of short requests.
-    """
-
-    def init_process(self) -> None:
-        self._waiting_threads = threading.BoundedSemaphore(_MAX_WAITING_THREADS)
-        super().init_process()
-
-    def handle(self, conn: TConn) -> bool:
-        while True:
-            # Not a bool if the connection has sent no request so far.
-            result = super().handle(conn)
-            if result is not True or not self._wait_for_request(conn):
-                return result
-
-    def _wait_for_request(self, conn: TConn) -> bool:
-        """Return whether the next request arrives within milliseconds."""
-        if not self.alive or not isinstance(conn.parser, RequestParser):
-            return False
-        # The main loop passes a request that was read already to a thread.
-        if conn.parser.unreader.buf.getvalue():
-            return False
-        if not self._waiting_threads.acquire(blocking=False):
-            return False
-        try:
-            poll = select.poll()
-            poll.register(conn.sock, select.POLLIN)
-            return bool(poll.poll(_NEXT_REQUEST_MS))
-        finally:
-            self._waiting_threads.release()
+class SingleWorker(_SelfMonitoredWorker, KeepAliveWorker):
+    """A thread worker without a master."""
 
     def init_signals(self) -> None:
         super().init_signals()

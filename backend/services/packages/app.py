@@ -65,6 +65,7 @@ def create_app(
     provide(app, components)
     for component in (
         components.packages,
+        components.events,
         components.webhooks,
         components.stats,
         components.positions,
@@ -113,7 +114,7 @@ class BackgroundTasks:
             PeriodicTask(
                 "overdue packages",
                 _OVERDUE_SECONDS,
-                components.packages.mark_overdue,
+                components.upkeep.mark_overdue,
                 expected_errors=(SQLAlchemyError,),
             ),
             PeriodicTask(

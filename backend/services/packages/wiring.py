@@ -9,8 +9,11 @@ from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.clients.tour_processes import TourSolver
+from backend.services.packages.domain.event_recording import EventService
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.domain.optimization.tours import TourService
+from backend.services.packages.domain.package_state import EtaForecasts
+from backend.services.packages.domain.package_upkeep import PackageUpkeep
 from backend.services.packages.domain.packages import PackageService
 from backend.services.packages.domain.positions import PositionService
 from backend.services.packages.domain.prediction.statistics import StatisticsService
@@ -29,6 +32,8 @@ class PackageComponents:
     settings: Settings
     database: Database
     packages: PackageService
+    events: EventService
+    upkeep: PackageUpkeep
     webhooks: WebhookService
     stats: StatsService
     positions: PositionService
@@ -48,15 +53,20 @@ class PackageComponents:
         database = open_database(settings.database_url, "packages")
         database.migrate("packages")
         encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
-        packages = PackageService(database, settings.quotas, metrics, now)
+        etas = EtaForecasts()
+        packages = PackageService(database, etas, settings.quotas, now)
+        events = EventService(database, packages, etas, settings.quotas, metrics, now)
+        upkeep = PackageUpkeep(database, etas, now)
         return cls(
             settings=settings,
             database=database,
             packages=packages,
-            webhooks=WebhookService(database, encryptor, packages, metrics, now),
+            events=events,
+            upkeep=upkeep,
+            webhooks=WebhookService(database, encryptor, events, metrics, now),
             stats=StatsService(database, now),
             positions=PositionService(database),
-            statistics=StatisticsService(database, now, packages.refresh_etas),
+            statistics=StatisticsService(database, now, upkeep.refresh_etas),
             investigations=InvestigationService(database, now, settings.open_text_writer()),
             tours=TourService(database, TourSolver(), now),
             now=now,

@@ -1,12 +1,14 @@
 """Compiled queries return instances as the ORM does."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 
 from backend.chassis.database.sessions import open_database
-from backend.chassis.database.statements import CompiledQuery
+from backend.chassis.database.statements import CompiledQuery, CompiledStatement
 from backend.services.chat.store.tables import Contact
 from tests.databases import create_sqlite_database
 
@@ -103,3 +105,29 @@ def test_on_load_is_called_for_each_found_instance(database):
         query.find_first(session, {"id": "cont_1"})
 
     assert loaded == ["cont_0", "cont_1"]
+
+
+def execute_after_a_failed_flush(database):
+    with database.write("t1") as session:
+        session.add(Contact(id="cont_0", tenant_id="t1", created_at=NOW, updated_at=NOW))
+        with suppress(IntegrityError):
+            session.flush()
+        CompiledStatement(select(Contact.__table__.c.id)).execute(session, {})
+
+
+def test_statement_in_a_transaction_that_was_rolled_back_raises_an_error(database):
+    with pytest.raises(InvalidRequestError, match="closed transaction"):
+        execute_after_a_failed_flush(database)
+
+
+def test_statement_after_a_savepoint_that_was_rolled_back_sees_the_transaction(database):
+    statement = CompiledStatement(select(Contact.__table__.c.id))
+    with database.write("t1") as session:
+        session.get(Contact, "cont_0").name = "Ada"
+        with pytest.raises(IntegrityError), session.begin_nested():
+            session.add(Contact(id="cont_1", tenant_id="t1", created_at=NOW, updated_at=NOW))
+
+        assert len(statement.execute(session, {}).all()) == 3
+
+    with database.read("t1") as session:
+        assert session.get(Contact, "cont_0").name == "Ada"

@@ -42,7 +42,10 @@ def read_keys(database):
 
 
 def run_while_one_is_written(groups, writes):
-    """Call *writes* in threads while another write is in progress. Returns their exceptions."""
+    """Call *writes* in threads while another write is in progress. Returns their exceptions.
+
+    The subject of each write is its number.
+    """
     entered, leave = threading.Event(), threading.Event()
 
     def hold(session):
@@ -50,9 +53,9 @@ def run_while_one_is_written(groups, writes):
         entered.set()
         leave.wait(10)
 
-    def run(write):
+    def run(number, write):
         try:
-            groups.write("t1", write)
+            groups.write("t1", write, str(number))
         except Exception as error:  # noqa: BLE001 - returned
             return error
         return None
@@ -60,7 +63,7 @@ def run_while_one_is_written(groups, writes):
     with ThreadPoolExecutor(COUNT + 1) as pool:
         first = pool.submit(run, hold)
         assert entered.wait(60)
-        others = [pool.submit(run, write) for write in writes]
+        others = [pool.submit(run, number, write) for number, write in enumerate(writes)]
         while len(groups._waiting) < len(writes):
             threading.Event().wait(0.01)
         leave.set()
@@ -113,3 +116,28 @@ def test_each_write_runs_in_the_context_of_its_caller(database):
         list(pool.map(call, range(COUNT)))
 
     assert seen == {number: number for number in range(COUNT)}
+
+
+def test_group_is_prepared_with_its_subjects_in_its_transaction(database):
+    prepared = []
+
+    def prepare(session, subjects):
+        session.info["prepared"] = subjects
+        prepared.append(subjects)
+
+    def write(session):
+        assert session.info["prepared"] == ["0", "1", "2"]
+
+    assert run_while_one_is_written(WriteGroups(database, prepare), [write] * 3) == [None] * 3
+
+    assert prepared == [["0", "1", "2"]]
+
+
+def test_writes_are_written_alone_if_their_preparation_fails(database):
+    def prepare(_session, _subjects):
+        raise ValueError("not valid")
+
+    errors = run_while_one_is_written(WriteGroups(database, prepare), [insert(n) for n in range(3)])
+
+    assert errors == [None] * 3
+    assert read_keys(database) == {"key-first", *(f"key-{n}" for n in range(3))}

@@ -1,6 +1,7 @@
 """Events of packages: repetitions, times, unknown codes, and published events."""
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,12 @@ import sqlalchemy as sa
 
 from backend.chassis.messaging.outbox import outbox_table
 from backend.chassis.web.app_factory import get_component
+from backend.services.packages.domain.event_input import EventInput
+from backend.services.packages.domain.event_recording import PackageReport
+from backend.services.packages.domain.packages import Caller
 from backend.services.packages.wiring import PackageComponents
+from tests.databases import on_postgresql
+from tests.servers import wait_until
 from tests.services.packages.conftest import Api, event
 
 EVENTS = (
@@ -25,6 +31,29 @@ def read_published(app) -> list[tuple[str, dict]]:
     with database.read() as session:
         rows = session.execute(sa.select(table).order_by(table.c.seq))
         return [(row.type, row.data) for row in rows if row.channel == "events"]
+
+
+def record_together(app, *writes) -> list:
+    """Call *writes*, each in a thread, so that they share a transaction. Returns their results."""
+    if on_postgresql():
+        pytest.skip("PostgreSQL needs no shared transactions")
+    groups = get_component(app, PackageComponents).events.groups
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(_session) -> None:
+        entered.set()
+        leave.wait(60)
+
+    with ThreadPoolExecutor(len(writes) + 1) as pool:
+        first = pool.submit(groups.write, "ten_home", hold)
+        assert entered.wait(60)
+        results = []
+        for count, write in enumerate(writes, 1):
+            results.append(pool.submit(write))
+            wait_until(lambda count=count: len(groups._waiting) == count)
+        leave.set()
+        first.result(60)
+        return [result.result(60) for result in results]
 
 
 def test_repeated_events_are_counted_and_not_stored_again(api):
@@ -167,3 +196,66 @@ def test_events_of_concurrent_requests_are_added_once_and_fail_alone(app, api, i
         data["code"] for name, data in read_published(app) if name == "packages.event-recorded"
     ]
     assert len(codes) == 36
+
+
+def test_requests_that_share_a_transaction_see_the_events_of_each_other(app, api, identities):
+    first, second = api.create(), api.create("LOCAL0001", carrier="local")
+    components = get_component(app, PackageComponents)
+    token = identities.token(tenant_id="ten_home", permissions=("packages:read", "packages:write"))
+
+    def send(package, *events):
+        return lambda: Api(app.test_client(), token).add_events(package, *events)
+
+    def report(number, carrier, given):
+        # As a webhook, which names the package by its number.
+        def write(session):
+            report = PackageReport(number, carrier, events=[given])
+            components.events.record_by_number(
+                session, Caller("ten_home", "webhook"), report, "webhook"
+            )
+
+        return lambda: components.events.groups.write("ten_home", write)
+
+    published = len(read_published(app))
+    results = record_together(
+        app,
+        send(first, EVENTS[0]),
+        send(second, EVENTS[0]),
+        send(first, EVENTS[0], EVENTS[1]),
+        report("LOCAL0001", "local", EventInput("departed", "2026-06-11T08:00:00Z")),
+        send(second, event("arrived", "2026-06-12T08:00:00Z")),
+        report("LOCAL0002", "local", EventInput("arrived", "2026-06-11T09:00:00Z")),
+        send(first, EVENTS[2]),
+    )
+
+    counts = [(each["added"], each["duplicates"]) for each in results if each is not None]
+    assert counts == [(1, 0), (1, 0), (1, 1), (1, 0), (1, 0)]
+    first, second = (api.get(f"/packages/{each['id']}").json for each in (first, second))
+    assert (first["event_count"], first["status"], first["version"]) == (3, "delivered", 4)
+    assert (second["event_count"], second["last_event"]["code"]) == (3, "arrived")
+    assert second["version"] == 4
+    codes = [
+        data["code"]
+        for kind, data in read_published(app)[published:]
+        if kind == "packages.event-recorded" and data["package_id"] == second["id"]
+    ]
+    assert codes == ["picked_up", "departed", "arrived"]
+    (new,) = api.get("/packages?tracking_number=LOCAL0002").json["items"]
+    assert (new["event_count"], new["last_event"]["code"]) == (1, "arrived")
+
+
+def test_package_of_another_tenant_in_a_shared_transaction_is_not_found(app, api, identities):
+    package = api.create()
+    permissions = ("packages:read", "packages:write")
+    token = identities.token(tenant_id="ten_other", permissions=permissions)
+    stranger = Api(app.test_client(), token)
+    path = f"/packages/{package['id']}/events"
+
+    own, other = record_together(
+        app,
+        lambda: api.add_events(package, EVENTS[0]),
+        lambda: stranger.post(path, json={"events": [EVENTS[1]]}).status_code,
+    )
+
+    assert (own["added"], other) == (1, 404)
+    assert api.get(f"/packages/{package['id']}").json["event_count"] == 1

@@ -249,7 +249,7 @@ def test_package_becomes_late_when_the_promised_time_passes(app, api, clock):
     package = api.create(promised_at="2026-06-16T00:00:00Z")
     clock.time += timedelta(days=1)
 
-    get_component(app, PackageComponents).packages.mark_overdue()
+    get_component(app, PackageComponents).upkeep.mark_overdue()
 
     assert [each["id"] for each in api.get("/packages?late=true").json["items"]] == [package["id"]]
 

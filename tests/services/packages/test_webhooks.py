@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from backend.chassis.web.app_factory import get_component
-from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.event_recording import EventService
 from backend.services.packages.domain.webhooks.payloads import InvalidPayload, read_payload
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import NOW
@@ -234,7 +234,7 @@ def test_webhook_that_was_only_stored_is_processed_later(
         def fail(*_arguments):
             raise SystemExit
 
-        patch.setattr(PackageService, "record_by_number", fail)
+        patch.setattr(EventService, "record_by_number", fail)
         with pytest.raises(SystemExit):
             send(client, account, EASYPOST)
     assert list_deliveries(api, account)[0]["state"] == "received"

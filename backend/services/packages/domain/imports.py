@@ -9,6 +9,7 @@ from typing import IO, Any, Final
 from backend.chassis.csv_cells import remove_formula_guard
 from backend.chassis.web.problems import ServiceError
 from backend.services.packages.domain.csv_records import CsvRecord, read_records
+from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.exports import COLUMNS
 from backend.services.packages.domain.import_errors import (
     MAX_LINE_CHARACTERS,
@@ -16,7 +17,7 @@ from backend.services.packages.domain.import_errors import (
     InvalidFile,
     InvalidLine,
 )
-from backend.services.packages.domain.packages import Caller, PackageReport, PackageService
+from backend.services.packages.domain.packages import Caller
 from backend.services.packages.errors import InvalidEvents
 
 MAX_ERRORS: Final = 1000
@@ -69,7 +70,7 @@ Line = tuple[int, Mapping[str, Any] | InvalidLine]
 
 
 def import_lines(
-    packages: PackageService, caller: Caller, lines: Iterable[Line], parse_line: ParseLine
+    events: EventService, caller: Caller, lines: Iterable[Line], parse_line: ParseLine
 ) -> ImportResult:
     """Import *lines*. Bad lines change nothing and do not stop the others."""
     result = ImportResult()
@@ -83,9 +84,9 @@ def import_lines(
         except InvalidLine as error:
             result.add_error(number, error)
         if len(batch) == _BATCH:
-            _import_batch(packages, caller, batch, result)
+            _import_batch(events, caller, batch, result)
             batch.clear()
-    _import_batch(packages, caller, batch, result)
+    _import_batch(events, caller, batch, result)
     result.errors.sort(key=lambda error: error["line"])
     return result
 
@@ -130,14 +131,14 @@ def read_csv(stream: IO[bytes]) -> Iterator[Line]:
 
 
 def _import_batch(
-    packages: PackageService,
+    events: EventService,
     caller: Caller,
     batch: Sequence[tuple[int, PackageReport]],
     result: ImportResult,
 ) -> None:
     if not batch:
         return
-    outcomes = packages.record_reports(caller, [report for _, report in batch], "import")
+    outcomes = events.record_reports(caller, [report for _, report in batch], "import")
     for (number, _), outcome in zip(batch, outcomes, strict=True):
         if isinstance(outcome, ServiceError):
             result.add_error(number, _to_line_error(outcome))

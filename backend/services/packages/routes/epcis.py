@@ -14,7 +14,12 @@ from backend.chassis.web.openapi import request_example, responds_with, responds
 from backend.chassis.web.problems import ServiceError
 from backend.security import Permission, invalid_field, require_permission, validate_input
 from backend.services.packages.domain import epcis
-from backend.services.packages.domain.packages import PackageReport, PackageService, ReportFailed
+from backend.services.packages.domain.event_recording import (
+    EventService,
+    PackageReport,
+    ReportFailed,
+)
+from backend.services.packages.domain.packages import PackageService
 from backend.services.packages.errors import InvalidEvents, PackageNotFound
 from backend.services.packages.routes.packages import get_caller
 
@@ -85,7 +90,7 @@ def record_document(body: EpcisDocument) -> EpcisResult:
         for each in reports
     ]
     try:
-        recorded = use(PackageService).record_all(get_caller(), given, "epcis")
+        recorded = use(EventService).record_all(get_caller(), given, "epcis")
     except ReportFailed as failure:
         raise _point_to(reports[failure.index].pointer, failure.error) from failure
     return EpcisResult(
@@ -101,9 +106,9 @@ def record_document(body: EpcisDocument) -> EpcisResult:
 @responds_with_stream(_MEDIA_TYPE, errors=(PackageNotFound,))
 def get_document(package_id: str) -> Response:
     """Get the events of a package as an EPCIS document."""
-    service, caller = use(PackageService), get_caller()
-    package = service.get_package(caller, package_id)
-    events = service.list_events(caller, package_id)
+    caller = get_caller()
+    package = use(PackageService).get_package(caller, package_id)
+    events = use(EventService).list_events(caller, package_id)
     document = epcis.build_document(package, events, datetime.now(UTC))
     return Response(json.dumps(document), content_type=_MEDIA_TYPE)
 

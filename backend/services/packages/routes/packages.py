@@ -20,6 +20,7 @@ from backend.security import (
     validate_query,
 )
 from backend.services.packages.domain import json_views
+from backend.services.packages.domain.event_recording import EventService
 from backend.services.packages.domain.packages import Caller, PackageService
 from backend.services.packages.domain.search_words import query_words
 from backend.services.packages.domain.tracking_numbers import normalize
@@ -179,7 +180,7 @@ def delete_package(package_id: str) -> None:
 @responds_with(EventPage, errors=(PackageNotFound,))
 def list_events(query: PageQuery, package_id: str) -> EventPage:
     """List the events of a package, oldest first."""
-    events = use(PackageService).list_events(
+    events = use(EventService).list_events(
         get_caller(), package_id, query.limit + 1, query.decode_time_cursor()
     )
     page, next_cursor = paginate(
@@ -207,7 +208,7 @@ def list_events(query: PageQuery, package_id: str) -> EventPage:
 )
 def add_events(body: EventsInput, package_id: str) -> EventsResponse:
     """Add events, in any order. Repeated events are counted and not stored again."""
-    result = use(PackageService).record_events(
+    result = use(EventService).record_events(
         get_caller(), package_id, [event.to_event_input() for event in body.events]
     )
     return EventsResponse(

@@ -21,7 +21,7 @@ from backend.security import Input
 from backend.security.validation import JsonInteger, VisibleText
 from backend.services.packages.domain.event_schemas import LocationInput, TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
-from backend.services.packages.domain.packages import PackageFields
+from backend.services.packages.domain.package_fields import PackageFields
 from backend.services.packages.domain.tracking_numbers import normalize
 from backend.services.packages.model import EventCode, Status
 

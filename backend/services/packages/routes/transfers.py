@@ -20,10 +20,11 @@ from backend.security import (
 )
 from backend.security.content_coding import open_body
 from backend.services.packages.domain import exports, imports
+from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.event_schemas import TrackingEventInput
 from backend.services.packages.domain.import_errors import InvalidFile, InvalidLine
 from backend.services.packages.domain.imports import Line
-from backend.services.packages.domain.packages import PackageReport, PackageService
+from backend.services.packages.domain.packages import PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
 from backend.services.packages.model import PackageTexts
 from backend.services.packages.routes.packages import build_filter, build_sort, get_caller
@@ -131,7 +132,7 @@ def import_packages() -> ImportResponse:
     """
     lines = _open_lines()
     try:
-        result = imports.import_lines(use(PackageService), get_caller(), lines, _parse_line)
+        result = imports.import_lines(use(EventService), get_caller(), lines, _parse_line)
     except InvalidFile as error:
         raise HttpError(422, "invalid_file", "Invalid file", str(error)) from error
     return ImportResponse(

@@ -1,6 +1,7 @@
 """Queries on packages. The caller owns the transaction."""
 
 import heapq
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.pending_rows import insert_pending_rows, update_before_commit
 from backend.chassis.database.statements import CompiledStatement
 from backend.services.packages.model import (
     CLOSED_STATUSES,
@@ -41,6 +43,25 @@ _SELECT_RECORD: Final = CompiledStatement(
     .where(_TABLE.c.id == bindparam("package_id"), _TABLE.c.tenant_id == bindparam("tenant"))
     .with_for_update()
 )
+_SELECT_BY_NUMBER: Final = CompiledStatement(
+    select(_TABLE)
+    .where(
+        _TABLE.c.tenant_id == bindparam("tenant"), _TABLE.c.number == bindparam("package_number")
+    )
+    .order_by((_TABLE.c.carrier == bindparam("given_carrier")).desc(), _TABLE.c.created_at.desc())
+    .limit(1)
+    .with_for_update()
+)
+# The ids are a JSON array, because a compiled statement has no parameters for lists.
+_SELECT_RECORDS: Final = CompiledStatement(
+    select(_TABLE).where(
+        _TABLE.c.id.in_(
+            select(func.json_each(bindparam("package_ids")).table_valued("value").c.value)
+        )
+    )
+)
+# Key in `Session.info`: columns by id of the packages that `load_packages` has read.
+_LOADED: Final = "loaded packages"
 _SELECT_PACKAGE: Final = select(PackageRow).where(
     PackageRow.id == bindparam("package_id"), PackageRow.tenant_id == bindparam("tenant")
 )
@@ -110,8 +131,27 @@ def get_package(
 
 def lock_package(session: Session, tenant_id: str, package_id: str) -> PackageRecord | None:
     """Return a package of the tenant for `save_changes`, or None."""
+    loaded: Sequence[Any] | None = session.info.get(_LOADED, {}).pop(package_id, None)
+    if loaded is not None:
+        record = PackageRecord(loaded)
+        return record if record.tenant_id == tenant_id else None
+    _write_changes(session)
     found = _SELECT_RECORD.execute(session, {"package_id": package_id, "tenant": tenant_id}).first()
     return None if found is None else PackageRecord(found)
+
+
+def load_packages(session: Session, package_ids: Sequence[str]) -> None:
+    """Read packages with one query, for `lock_package`. For SQLite only, which has one writer."""
+    parameters = {"package_ids": json.dumps(list(package_ids))}
+    found = _SELECT_RECORDS.execute(session, parameters)
+    session.info[_LOADED] = {values.id: values for values in found}
+
+
+def _write_changes(session: Session) -> None:
+    """Write what `save_changes` has kept for the commit, because a query must see it."""
+    # Within a savepoint, nothing is kept.
+    if not session.in_nested_transaction():
+        insert_pending_rows(session)
 
 
 def detach_package(session: Session, row: PackageRow) -> PackageRecord:
@@ -141,14 +181,14 @@ def lock_by_number(
 
     Providers have other names for some carriers.
     """
-    query = (
-        select(_TABLE)
-        .where(_TABLE.c.tenant_id == tenant_id, _TABLE.c.number == number)
-        .order_by((_TABLE.c.carrier == (carrier or "")).desc(), _TABLE.c.created_at.desc())
-        .limit(1)
-    )
-    found = session.execute(query.with_for_update()).first()
-    return None if found is None else PackageRecord(found)
+    _write_changes(session)
+    parameters = {"tenant": tenant_id, "package_number": number, "given_carrier": carrier or ""}
+    found = _SELECT_BY_NUMBER.execute(session, parameters).first()
+    if found is None:
+        return None
+    # A later write of the same transaction must see the changes of this one.
+    session.info.get(_LOADED, {}).pop(found.id, None)
+    return PackageRecord(found)
 
 
 def get_by_number(session: Session, tenant_id: str, carrier: str, number: str) -> PackageRow | None:
@@ -177,14 +217,22 @@ def add_package(session: Session, row: PackageRow) -> None:
 
 
 def save_changes(session: Session, record: PackageRecord) -> None:
-    """Update the changed columns of *record*, which are those of its state and its forecast."""
+    """Update the changed columns of *record*, which are those of its state and its forecast.
+
+    They are written right before the commit; within a savepoint, at once.
+    """
     changes = {
         name: value
         for name, stored in zip(_COLUMN_NAMES, record.stored_values, strict=True)
         if (value := getattr(record, name)) != stored
     }
-    if changes:
-        _build_update(tuple(changes)).execute(session, {"present_row": record.row} | changes)
+    if not changes:
+        return
+    statement, values = _build_update(tuple(changes)), {"present_row": record.row} | changes
+    if session.in_nested_transaction():
+        statement.execute(session, values)
+    else:
+        update_before_commit(session, statement, values)
 
 
 @lru_cache(maxsize=64)

@@ -1,15 +1,47 @@
 """Queries on accounts of tracking providers and their webhooks. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final, cast
 
-from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy import Row, Table, bindparam, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from backend.chassis.database.pending_rows import update_before_commit
+from backend.chassis.database.statements import CompiledStatement
 from backend.services.packages.store.tables import WebhookAccountRow, WebhookDeliveryRow
 
 Position = tuple[datetime, str]
+# The columns of `WebhookDeliveryRow` without an object of the session.
+DeliveryRecord = Row[Any]
+
+# Built once: each webhook needs them.
+_TABLE: Final = cast(Table, WebhookDeliveryRow.__table__)
+_NAMES: Final = [column.name for column in _TABLE.c]
+_INSERT: Final = CompiledStatement(
+    sqlite.insert(_TABLE).inline().on_conflict_do_nothing(index_elements=["account_id", "key"]),
+    _NAMES,
+)
+_INSERT_POSTGRESQL: Final = CompiledStatement(
+    postgresql.insert(_TABLE).inline().on_conflict_do_nothing(index_elements=["account_id", "key"]),
+    _NAMES,
+)
+_SELECT_DELIVERY: Final = CompiledStatement(
+    select(_TABLE).where(_TABLE.c.id == bindparam("delivery_id")).with_for_update()
+)
+_MARK_DONE: Final = CompiledStatement(
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("delivery_id"))
+    .values(
+        {name: bindparam(name) for name in ("state", "error", "result", "attempts", "processed_at")}
+    )
+)
+
+
+class AccountDeleted(Exception):
+    """The account of the delivery does not exist any more."""
 
 
 def get_account(session: Session, account_id: str) -> WebhookAccountRow | None:
@@ -32,13 +64,8 @@ def list_accounts(
     return session.scalars(query).all()
 
 
-def get_delivery(
-    session: Session, delivery_id: str, *, for_update: bool = False
-) -> WebhookDeliveryRow | None:
-    query: Select[tuple[WebhookDeliveryRow]] = select(WebhookDeliveryRow).where(
-        WebhookDeliveryRow.id == delivery_id
-    )
-    return session.scalar(query.with_for_update() if for_update else query)
+def get_delivery(session: Session, delivery_id: str) -> WebhookDeliveryRow | None:
+    return session.get(WebhookDeliveryRow, delivery_id)
 
 
 def list_deliveries(
@@ -66,21 +93,51 @@ def list_deliveries(
     return session.scalars(query).all()
 
 
-def add_delivery(session: Session, delivery: WebhookDeliveryRow) -> str | None:
-    """Insert *delivery* and return its id, or count it as repeated and return None."""
-    account_id, key = delivery.account_id, delivery.key
+def lock_delivery(session: Session, delivery_id: str) -> DeliveryRecord | None:
+    """Return a delivery for `mark_done`, or None."""
+    return _SELECT_DELIVERY.execute(session, {"delivery_id": delivery_id}).first()
+
+
+def add_delivery(session: Session, values: Mapping[str, Any]) -> bool:
+    """Insert a delivery with all its columns.
+
+    Returns False, and counts it as repeated, if the account has one with the same key.
+
+    Raises:
+        AccountDeleted
+    """
+    insert = _INSERT_POSTGRESQL if session.get_bind().dialect.name == "postgresql" else _INSERT
     try:
-        with session.begin_nested():
-            session.add(delivery)
-    except IntegrityError:
-        session.execute(
-            update(WebhookDeliveryRow)
-            .where(WebhookDeliveryRow.account_id == account_id, WebhookDeliveryRow.key == key)
-            .values(repeats=WebhookDeliveryRow.repeats + 1)
-            .execution_options(synchronize_session=False)
+        is_added = insert.execute(session, values).rowcount == 1
+    except IntegrityError as error:
+        raise AccountDeleted from error
+    if is_added:
+        return True
+    session.execute(
+        update(WebhookDeliveryRow)
+        .where(
+            WebhookDeliveryRow.account_id == values["account_id"],
+            WebhookDeliveryRow.key == values["key"],
         )
-        return None
-    return delivery.id
+        .values(repeats=WebhookDeliveryRow.repeats + 1)
+        .execution_options(synchronize_session=False)
+    )
+    return False
+
+
+def mark_done(
+    session: Session, delivery: DeliveryRecord, result: Mapping[str, Any], now: datetime
+) -> None:
+    """Store the result of processing *delivery*."""
+    values = {
+        "delivery_id": delivery.id,
+        "state": "done",
+        "error": None,
+        "result": result,
+        "attempts": delivery.attempts + 1,
+        "processed_at": now,
+    }
+    update_before_commit(session, _MARK_DONE, values)
 
 
 def list_waiting(session: Session, before: datetime, limit: int) -> Sequence[tuple[str, str]]:

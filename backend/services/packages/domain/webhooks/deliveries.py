@@ -14,8 +14,9 @@ from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain.event_input import EventInput
+from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.event_times import MAX_FUTURE, InvalidTime, parse_event_time
-from backend.services.packages.domain.packages import Caller, PackageReport, PackageService
+from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.webhooks.payloads import InvalidPayload, read_payload
 from backend.services.packages.domain.webhooks.signatures import get_delivery_key, is_signed
 from backend.services.packages.errors import (
@@ -47,14 +48,14 @@ class WebhookService:
         self,
         database: Database,
         encryptor: Encryptor,
-        packages: PackageService,
+        events: EventService,
         metrics: PackageMetrics,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._every_tenant = database.across_tenants()
         self._encryptor = encryptor
-        self._packages = packages
+        self._events = events
         self._metrics = metrics
         self._now = now
 
@@ -145,27 +146,33 @@ class WebhookService:
             SignatureInvalid: it was not signed with the secret of an account of *source*.
         """
         account = self._verify(source, account_id, headers, body)
-        key = get_delivery_key(source, headers, body)
-        added: list[str | None] = []
+        delivery_id = new_id("whd")
+        delivery = {
+            "id": delivery_id,
+            "tenant_id": account.tenant_id,
+            "account_id": account.id,
+            "source": source,
+            "key": get_delivery_key(source, headers, body),
+            "body": body,
+            "state": "received",
+            "attempts": 0,
+            "repeats": 0,
+            "result": None,
+            "error": None,
+            "received_at": self._now(),
+            "processed_at": None,
+        }
+        is_added = False
 
         def write(session: Session) -> None:
-            delivery = WebhookDeliveryRow(
-                id=new_id("whd"),
-                tenant_id=account.tenant_id,
-                account_id=account.id,
-                source=source,
-                key=key,
-                body=body,
-                state="received",
-                attempts=0,
-                repeats=0,
-                received_at=self._now(),
-            )
-            added.append(store.add_delivery(session, delivery))
+            nonlocal is_added
+            is_added = store.add_delivery(session, delivery)
 
-        self._packages.groups.write(account.tenant_id, write)
-        delivery_id = added[-1]
-        if delivery_id is None:
+        try:
+            self._events.groups.write(account.tenant_id, write)
+        except store.AccountDeleted:
+            raise SignatureInvalid from None
+        if not is_added:
             self._metrics.count_webhook(source, "repeated")
             return
         try:
@@ -216,17 +223,14 @@ class WebhookService:
 
         def write(session: Session) -> None:
             nonlocal source
-            delivery = store.get_delivery(session, delivery_id, for_update=True)
+            delivery = store.lock_delivery(session, delivery_id)
             if delivery is None or delivery.state == "done":
                 return
             source = delivery.source
-            delivery.result = self._record(session, delivery)
-            delivery.state, delivery.error = "done", None
-            delivery.attempts += 1
-            delivery.processed_at = self._now()
+            store.mark_done(session, delivery, self._record(session, delivery), self._now())
 
         try:
-            self._packages.groups.write(tenant_id, write)
+            self._events.groups.write(tenant_id, write)
         except _FAILURES as error:
             detail = _describe(error)
             with self._database.write(tenant_id) as session:
@@ -237,13 +241,13 @@ class WebhookService:
         if source != "unknown":
             self._metrics.count_webhook(source, "done")
 
-    def _record(self, session: Session, delivery: WebhookDeliveryRow) -> dict[str, object]:
+    def _record(self, session: Session, delivery: store.DeliveryRecord) -> dict[str, object]:
         report = read_payload(delivery.source, delivery.body)
         if report is None:
             return {"ignored": True}
         events, skipped = self._select_events(report.events)
         caller = Caller(delivery.tenant_id, f"webhook:{delivery.source}")
-        result, created = self._packages.record_by_number(
+        result, created = self._events.record_by_number(
             session,
             caller,
             PackageReport(report.number, report.carrier, events=events),
