@@ -5,33 +5,17 @@ one transaction is written share the next one, so that a burst needs few commits
 writes them in parallel and needs no groups.
 """
 
-import threading
-from collections import deque
-from collections.abc import Callable
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
+from backend.chassis.database.grouped_writer import GroupedWriter
 from backend.chassis.database.sessions import Database, Session
-
-_MAX_GROUP: Final = 32
 
 Write = Callable[[Session], None]
 
 
-@dataclass(eq=False, slots=True)
-class _PendingWrite:
-    tenant_id: str
-    write: Write
-    # Of the request, such as its trace. Another thread may run the write.
-    context: Context = field(default_factory=copy_context)
-    turn: threading.Event = field(default_factory=threading.Event)
-    is_written: bool = False
-    error: BaseException | None = None
-
-
 class WriteGroups:
-    """Runs writes. Those that wait at the same time share a transaction.
+    """Runs writes. On SQLite, those that wait at the same time share a transaction.
 
     Args:
         database: the tables.
@@ -39,10 +23,8 @@ class WriteGroups:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._writer = GroupedWriter(database, _run_writes)
         self._is_grouped = database.engine.dialect.name == "sqlite"
-        self._lock = threading.Lock()
-        self._waiting: deque[_PendingWrite] = deque()
-        self._is_writing = False
 
     def write(self, tenant_id: str, write: Write) -> None:
         """Call *write* in a transaction. It is committed when this returns.
@@ -56,62 +38,18 @@ class WriteGroups:
             with self._database.write(tenant_id) as session:
                 write(session)
             return
-        mine = _PendingWrite(tenant_id, write)
-        with self._lock:
-            self._waiting.append(mine)
-            is_first = not self._is_writing
-            self._is_writing = True
-        if not is_first:
-            mine.turn.wait()
-        if not mine.is_written and mine.error is None:
-            self._write_group()
-        if mine.error is not None:
-            raise mine.error
+        # In the context of the request, such as its trace. Another thread may run the write.
+        context = copy_context()
+        self._writer.write(tenant_id, lambda session: context.run(write, session))
 
-    def _write_group(self) -> None:
-        """Write the pending writes, then wake the thread that writes the next group."""
-        with self._lock:
-            group = [self._waiting.popleft() for _ in range(min(_MAX_GROUP, len(self._waiting)))]
-        try:
-            self._write(group)
-        except BaseException as error:
-            # The process ends. Writes that were not committed must raise an error.
-            for waiting in group:
-                if not waiting.is_written:
-                    waiting.error = error
-            raise
-        finally:
-            with self._lock:
-                following = self._waiting[0] if self._waiting else None
-                self._is_writing = following is not None
-            for waiting in group:
-                waiting.turn.set()
-            if following is not None:
-                following.turn.set()
+    def count_waiting(self) -> int:
+        """Return the number of writes that wait for the next transaction."""
+        return self._writer.count_waiting()
 
-    def _write(self, group: list[_PendingWrite]) -> None:
-        if len(group) > 1 and self._try_together(group):
-            return
-        for waiting in group:
-            try:
-                with self._database.write(waiting.tenant_id) as session:
-                    waiting.context.run(waiting.write, session)
-                waiting.is_written = True
-            except BaseException as error:  # noqa: BLE001 - raised in the thread of this write
-                waiting.error = error
 
-    def _try_together(self, group: list[_PendingWrite]) -> bool:
-        """Write *group* in one transaction. Returns False if nothing was written."""
-        try:
-            # SQLite has no row-level security, so the transaction needs no tenant.
-            with self._database.write() as session:
-                for waiting in group:
-                    waiting.context.run(waiting.write, session)
-                    session.flush()
-                    # The next write may change rows that this one has loaded.
-                    session.expire_all()
-        except Exception:  # noqa: BLE001 - each write is tried alone and reports its own error
-            return False
-        for waiting in group:
-            waiting.is_written = True
-        return True
+def _run_writes(session: Session, writes: Sequence[Write]) -> None:
+    for write in writes:
+        write(session)
+        session.flush()
+        # The next write may change rows that this one has loaded.
+        session.expire_all()
