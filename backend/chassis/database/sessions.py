@@ -42,6 +42,7 @@ __all__ = [
     "Database",
     "Session",
     "acquire_transaction_lock",
+    "acquire_transaction_locks",
     "call_after_commit",
     "get_session_tenant",
     "migrate_services",
@@ -54,6 +55,10 @@ _CALLS = "calls_after_commit"
 _TOPICS = "topics_after_commit"
 # Key in `Session.info`: the tenant with which the session was opened, or None.
 _TENANT = "tenant_id"
+_ACQUIRE_LOCKS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0))"
+    " FROM unnest(CAST(:names AS text[])) AS name"
+)
 
 
 class _WritingSession(Session):
@@ -278,6 +283,16 @@ def acquire_transaction_lock(session: Session, lock_name: str) -> None:
         session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": lock_name}
         )
+
+
+def acquire_transaction_locks(session: Session, lock_names: Iterable[str]) -> None:
+    """Acquire several locks as `acquire_transaction_lock`, in the order of their names.
+
+    With one order, two transactions cannot wait for each other.
+    """
+    names = sorted(set(lock_names))
+    if names and session.get_bind().dialect.name == "postgresql":
+        session.execute(_ACQUIRE_LOCKS, {"names": names})
 
 
 def call_after_commit(session: Session, call: Callable[[], None]) -> None:

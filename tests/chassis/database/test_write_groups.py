@@ -1,5 +1,6 @@
 """Writes that wait at the same time share a transaction, and fail alone."""
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -12,6 +13,7 @@ from backend.chassis.database.write_groups import WriteGroups
 from tests.databases import create_sqlite_database
 
 COUNT = 20
+MAX_GROUP = 32
 
 
 @pytest.fixture
@@ -53,18 +55,18 @@ def run_while_one_is_written(groups, writes):
         entered.set()
         leave.wait(10)
 
-    def run(number, write):
+    def run(write, subject=None):
         try:
-            groups.write("t1", write, str(number))
+            groups.write("t1", write, subject)
         except Exception as error:  # noqa: BLE001 - returned
             return error
         return None
 
-    with ThreadPoolExecutor(COUNT + 1) as pool:
+    with ThreadPoolExecutor(len(writes) + 1) as pool:
         first = pool.submit(run, hold)
         assert entered.wait(60)
-        others = [pool.submit(run, number, write) for number, write in enumerate(writes)]
-        while len(groups._waiting) < len(writes):
+        others = [pool.submit(run, write, str(number)) for number, write in enumerate(writes)]
+        while groups.count_waiting() < len(writes):
             threading.Event().wait(0.01)
         leave.set()
         assert first.result(20) is None
@@ -141,3 +143,36 @@ def test_writes_are_written_alone_if_their_preparation_fails(database):
 
     assert errors == [None] * 3
     assert read_keys(database) == {"key-first", *(f"key-{n}" for n in range(3))}
+
+
+def fail_as_locked(_session):
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    raise error
+
+
+def test_writes_of_a_group_are_not_repeated_while_the_database_is_busy(database):
+    calls = []
+
+    def count(session):
+        calls.append(None)
+        insert("counted")(session)
+
+    errors = run_while_one_is_written(WriteGroups(database), [count, fail_as_locked])
+
+    assert [type(error) for error in errors] == [sqlite3.OperationalError] * 2
+    assert len(calls) == 1
+    assert read_keys(database) == {"key-first"}
+
+
+def test_waiting_writes_fail_with_the_group_that_finds_the_database_unavailable(database):
+    calls = []
+
+    def fail(_session):
+        calls.append(None)
+        raise ConnectionRefusedError
+
+    errors = run_while_one_is_written(WriteGroups(database), [fail] * 2 * MAX_GROUP)
+
+    assert [type(error) for error in errors] == [ConnectionRefusedError] * 2 * MAX_GROUP
+    assert len(calls) == 1

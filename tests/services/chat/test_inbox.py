@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import (
     Account,

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from backend.chassis.web.app_factory import get_component
 from backend.security.outbound import AllowedHost
 from backend.services.chat.app import create_app
-from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.rendering.contents import render_content
 from backend.services.chat.jobs.simulation.providers import TwilioSimulator
 from backend.services.chat.jobs.waking import WorkerWaker

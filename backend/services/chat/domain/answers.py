@@ -26,7 +26,8 @@ from backend.services.chat.domain.answer_requests import (
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, RightsSource
 from backend.services.chat.domain.content_text import get_request_text
 from backend.services.chat.domain.inbox import change_mode
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.voice.queue import queue_speech
 from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store import accounts, messages, voice_jobs

@@ -5,7 +5,6 @@ a webhook or of a job.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,52 +14,32 @@ from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.chat import events
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_text
-from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
+from backend.services.chat.domain.delivery_queue import queue_delivery
 from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.milestones import record_milestones
+from backend.services.chat.domain.new_messages import (
+    MessageAddition,
+    MessageKey,
+    NewMessage,
+    build_message,
+    get_key,
+    is_queued,
+    measure_response,
+)
 from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
-from backend.services.chat.model import SYSTEM_ACTOR, moves_forward
+from backend.services.chat.model import moves_forward
 from backend.services.chat.store import conversations as store
-from backend.services.chat.store import messages, voice_jobs
-from backend.services.chat.store.base import new_id
+from backend.services.chat.store import messages as store_messages
+from backend.services.chat.store import voice_jobs
+from backend.services.chat.store.conversations import NewMessages
 from backend.services.chat.store.daily_stats import mark_conversations, mark_days
 from backend.services.chat.store.ended_sessions import end_sessions
-from backend.services.chat.store.messages import DuplicateMessage
 from backend.services.chat.store.tables import Account, Conversation, Message
 
 _EVENTS: Final = EventRecorder("chat")
 # Key in `Session.info`: ids of the conversations whose changes are signalled after the commit.
 _CHANGED: Final = "changed conversations"
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message to add.
-
-    Attributes:
-        direction: inbound (to the suite) or outbound.
-        author: an actor of `model.py`.
-        content: the content in its stored form.
-        source: where it comes from: api, web, webhook, agent, or an app of the provider.
-        state: None for received (inbound), sent (web) or queued (channels).
-        sent_at: time at the provider; None for now.
-    """
-
-    direction: str
-    author: str
-    content: Mapping[str, Any]
-    source: str = "api"
-    is_internal: bool = False
-    client_id: str | None = None
-    external_id: str | None = None
-    delivery_ref: str | None = None
-    reply_to_id: str | None = None
-    state: str | None = None
-    sent_at: datetime | None = None
-    citations: Sequence[Mapping[str, Any]] = ()
-    steps: Sequence[Mapping[str, Any]] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class MessageLog:
@@ -95,75 +74,87 @@ class MessageLog:
         Args:
             values: columns of the conversation to set in the same statement.
         """
-        existing = self._find_existing(session, conversation, new)
-        if existing is not None:
-            return existing, False
+        return self.add_messages(session, [MessageAddition(conversation, new, values)])[0]
+
+    def add_messages(
+        self, session: Session, additions: Sequence[MessageAddition]
+    ) -> list[tuple[Message, bool]]:
+        """Add messages in their order, each as `add_message`, with few statements for all."""
         now = self._now()
-        response = _measure_response(session, conversation, new, now)
-        record_milestones(session, conversation, values, now)
-        position = store.advance(session, conversation.id, now, new_message=True, **values)
-        text = get_text(new.content)
-        is_queued = (
-            new.direction == "outbound"
-            and not new.is_internal
-            and new.state is None
-            and is_delivered(conversation)
-        )
-        message = Message(
-            id=new_id("msg"),
-            tenant_id=conversation.tenant_id,
-            conversation_id=conversation.id,
-            seq=position.seq,
-            change_seq=position.change_seq,
-            direction=new.direction,
-            author=new.author,
-            source=new.source,
-            is_internal=new.is_internal,
-            external_id=new.external_id,
-            client_id=new.client_id,
-            delivery_ref=new.delivery_ref,
-            content=dict(new.content),
-            words=index_words(text),
-            reply_to_id=new.reply_to_id,
-            error=None,
-            edited_at=None,
-            deleted_at=None,
-            state=new.state or _initial_state(new, is_queued=is_queued),
-            citations=[dict(citation) for citation in new.citations],
-            steps=[dict(step) for step in new.steps],
-            details=dict(new.details),
-            response_ms=response.milliseconds,
-            is_first_response=response.is_first,
-            sent_at=new.sent_at or now,
-            created_at=now,
-        )
-        try:
-            messages.add_message(session, message)
-        except DuplicateMessage:
-            # Another transaction has added it since. Its numbers are not used again: gaps are
+        known = self._find_existing(session, additions)
+        # Of messages with the same id, the first one is added.
+        fresh: dict[MessageKey, MessageAddition] = {}
+        for addition in additions:
+            key = get_key(addition)
+            if key not in known:
+                fresh.setdefault(key, addition)
+        messages = self._build_messages(session, list(fresh.values()), now)
+        inserted = store_messages.add_messages(session, messages) if messages else {}
+        if len(inserted) < len(messages):
+            # Other transactions have added some since. Their numbers are not used again: gaps are
             # allowed, because readers compare numbers only.
-            existing = self._find_existing(session, conversation, new)
-            if existing is None:
-                raise
-            return existing, False
+            known |= self._find_existing(session, list(fresh.values()))
+        for (key, addition), columns in zip(fresh.items(), messages, strict=True):
+            message = inserted.get(columns["id"])
+            if message is not None:
+                known[key] = message
+                addition.context.run(self._complete_addition, session, addition, message, now)
+        results: list[tuple[Message, bool]] = []
+        for addition in additions:
+            key = get_key(addition)
+            message = known[key]
+            results.append((message, fresh.get(key) is addition and message.id in inserted))
+        return results
+
+    def _build_messages(
+        self, session: Session, additions: Sequence[MessageAddition], now: datetime
+    ) -> list[dict[str, Any]]:
+        """Number the messages, and return their columns in the same order."""
+        responses = [
+            measure_response(session, addition.conversation, addition.new, now)
+            for addition in additions
+        ]
+        by_conversation: dict[str, NewMessages] = {}
+        for addition in additions:
+            conversation_id = addition.conversation.id
+            record_milestones(session, addition.conversation, addition.values, now)
+            known = by_conversation.get(conversation_id, NewMessages(0, {}))
+            by_conversation[conversation_id] = NewMessages(
+                known.count + 1, {**known.values, **addition.values}
+            )
+        last = store.number_messages(session, now, by_conversation) if additions else {}
+        remaining = {name: new.count for name, new in by_conversation.items()}
+        messages: list[dict[str, Any]] = []
+        for addition, response in zip(additions, responses, strict=True):
+            conversation_id = addition.conversation.id
+            remaining[conversation_id] -= 1
+            offset, position = remaining[conversation_id], last[conversation_id]
+            seq, change_seq = position.seq - offset, position.change_seq - offset
+            messages.append(build_message(addition, response, seq, change_seq, now))
+        return messages
+
+    def _complete_addition(
+        self, session: Session, addition: MessageAddition, message: Message, now: datetime
+    ) -> None:
+        """Record the event of a new message, and queue its delivery."""
+        conversation = addition.conversation
         self._record(
             session,
             conversation,
             events.MessageCreated(
                 conversation_id=conversation.id,
                 message_id=message.id,
-                change_seq=position.change_seq,
-                seq=position.seq,
+                change_seq=message.change_seq,
+                seq=message.seq,
                 direction=message.direction,
                 author=message.author,
-                content_type=str(new.content.get("type", "")),
+                content_type=str(addition.new.content.get("type", "")),
                 internal=message.is_internal,
             ),
         )
-        if is_queued:
+        if is_queued(addition):
             payload = {"content": message.content}
             queue_delivery(session, conversation, message, "message", payload, now, self._sign_link)
-        return message, True
 
     def edit_message(
         self,
@@ -180,7 +171,7 @@ class MessageLog:
         if message.deleted_at is not None or message.content == content:
             return False
         now = self._now()
-        messages.add_revision(session, message, now)
+        store_messages.add_revision(session, message, now)
         message.content = dict(content)
         message.words = index_words(get_text(content))
         message.edited_at = at or now
@@ -205,7 +196,7 @@ class MessageLog:
         message.citations = []
         message.steps = []
         message.deleted_at = self._now()
-        messages.delete_revisions(session, message.id)
+        store_messages.delete_revisions(session, message.id)
         voice_jobs.delete_jobs(session, message.id)
         self._change(session, conversation, message)
         self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
@@ -298,7 +289,7 @@ class MessageLog:
 
     def requeue_message(self, session: Session, message_id: str | None) -> None:
         """Set the state to queued, because a person lets a failed message be sent again."""
-        message = None if message_id is None else messages.get_message(session, message_id)
+        message = None if message_id is None else store_messages.get_message(session, message_id)
         if message is None or message.state == "queued":
             return
         conversation = store.find_conversation(session, message.tenant_id, message.conversation_id)
@@ -331,9 +322,11 @@ class MessageLog:
         if message.deleted_at is not None:
             return False
         if is_added and emoji is not None:
-            changed = [emoji] * messages.add_reaction(session, message, actor, emoji, self._now())
+            changed = [emoji] * store_messages.add_reaction(
+                session, message, actor, emoji, self._now()
+            )
         else:
-            changed = list(messages.remove_reactions(session, message.id, actor, emoji))
+            changed = list(store_messages.remove_reactions(session, message.id, actor, emoji))
         if not changed:
             return False
         self._change(session, conversation, message)
@@ -459,15 +452,25 @@ class MessageLog:
         store.delete_conversation(session, conversation.id)
 
     def _find_existing(
-        self, session: Session, conversation: Conversation, new: NewMessage
-    ) -> Message | None:
-        if new.client_id is not None:
-            found = messages.find_by_client_id(session, conversation.id, new.author, new.client_id)
-            if found is not None:
-                return found
-        if new.external_id is not None:
-            return messages.find_by_external_id(session, conversation.id, new.external_id)
-        return None
+        self, session: Session, additions: Sequence[MessageAddition]
+    ) -> dict[MessageKey, Message]:
+        """Return the messages with the ids of *additions*, by their keys."""
+        found: dict[MessageKey, Message] = {}
+        external: dict[tuple[str, str], MessageKey] = {}
+        for addition in additions:
+            conversation_id, new = addition.conversation.id, addition.new
+            if new.client_id is not None:
+                message = store_messages.find_by_client_id(
+                    session, conversation_id, new.author, new.client_id
+                )
+                if message is not None:
+                    found[get_key(addition)] = message
+                    continue
+            if new.external_id is not None:
+                external[(conversation_id, new.external_id)] = get_key(addition)
+        for pair, message in store_messages.find_by_external_ids(session, external).items():
+            found[external[pair]] = message
+        return found
 
     def _change(self, session: Session, conversation: Conversation, message: Message) -> None:
         position = store.advance(session, conversation.id, self._now(), new_message=False)
@@ -507,29 +510,3 @@ def _get_recordings(content: Mapping[str, Any]) -> dict[str, Any]:
     A later transcript refers to the ids of the files.
     """
     return {name: content[name] for name in ("attachments", "transcript") if name in content}
-
-
-def _initial_state(new: NewMessage, *, is_queued: bool) -> str:
-    if new.direction == "inbound":
-        return "received"
-    return "queued" if is_queued else "sent"
-
-
-@dataclass(frozen=True, slots=True)
-class _Response:
-    """Time since the first message that waits for an answer; None if none waits."""
-
-    milliseconds: int | None = None
-    is_first: bool = False
-
-
-def _measure_response(
-    session: Session, conversation: Conversation, new: NewMessage, now: datetime
-) -> _Response:
-    if new.direction != "outbound" or new.is_internal or new.author == SYSTEM_ACTOR:
-        return _Response()
-    waiting_since, has_answer = messages.find_waiting_since(session, conversation.id)
-    if waiting_since is None:
-        return _Response()
-    milliseconds = max(0, round((now - waiting_since).total_seconds() * 1000))
-    return _Response(milliseconds, is_first=not has_answer)

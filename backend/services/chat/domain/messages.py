@@ -17,7 +17,8 @@ from backend.services.chat.domain.media.forwarding import (
     find_files,
     has_files,
 )
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.templates import ensure_template_usable
 from backend.services.chat.domain.views import MessageView, load_message_view
 from backend.services.chat.domain.windows import ensure_window_open

@@ -19,7 +19,8 @@ import urllib3
 
 from backend.chassis.database.sessions import Database
 from backend.security.outbound import AllowedHost, OutboundBlocked, OutboundPolicy
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.jobs.simulation.cases import (
     LONG_TEXT,
     OUTBOUND_CASES,

@@ -1,6 +1,6 @@
 """Queries on conversations and participants. The caller owns the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -13,6 +13,7 @@ from sqlalchemy import (
     CursorResult,
     Dialect,
     Insert,
+    Row,
     Table,
     and_,
     bindparam,
@@ -28,7 +29,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from backend.chassis.data_encryption.columns import seal_row
-from backend.chassis.database.statements import CompiledStatement
+from backend.chassis.database.statements import CompiledStatement, split_list
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Conversation, Participant
@@ -40,6 +41,14 @@ class Position:
 
     seq: int
     change_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessages:
+    """The number of new messages of a conversation, and columns of it to set with them."""
+
+    count: int
+    values: Mapping[str, Any]
 
 
 def insert_ignoring_conflicts(session: Session, table: Any) -> Insert:
@@ -55,32 +64,28 @@ def _build_insert(dialect: str, table: Any) -> Insert:
 
 
 def insert_or_ignore(
-    session: Session, table: Table, values: Mapping[str, Any], returning: str | None = None
-) -> CursorResult[Any]:
-    """Insert a row unless it violates a unique constraint. Runs for each received message.
+    session: Session, table: Table, rows: Sequence[Mapping[str, Any]], returning: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Insert rows except those that violate a unique constraint. Runs for each received message.
 
     SQLAlchemy compiles inserts that ignore conflicts again for each execution, which takes longer
     than the insert. So the compiled statement is kept.
 
     Args:
-        values: the values of columns by name.
-        returning: column whose value the result contains, or None.
+        rows: the values of columns by name. All rows have the same names.
+        returning: columns of the inserted rows to return.
     """
     connection = session.connection()
-    statement = _compile_insert(connection.dialect, table, tuple(sorted(values)), returning)
-    return connection.execute(statement, dict(values))  # type: ignore[call-overload,no-any-return] # compiled
+    statement = _compile_insert(connection.dialect, table, tuple(sorted(rows[0])), tuple(returning))
+    return connection.execute(statement, rows).all()  # type: ignore[call-overload,no-any-return] # compiled
 
 
 @lru_cache(maxsize=64)
 def _compile_insert(
-    dialect: Dialect, table: Table, names: tuple[str, ...], returning: str | None
+    dialect: Dialect, table: Table, names: tuple[str, ...], returning: tuple[str, ...]
 ) -> Compiled:
-    statement = _build_insert(dialect.name, table)
-    if returning is not None:
-        return statement.returning(table.c[returning]).compile(
-            dialect=dialect, column_keys=list(names)
-        )
-    return statement.compile(dialect=dialect, column_keys=list(names))
+    statement = _build_insert(dialect.name, table).returning(*(table.c[name] for name in returning))
+    return statement.compile(dialect=dialect, column_keys=list(names), for_executemany=True)
 
 
 def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[Conversation, bool]:
@@ -175,38 +180,91 @@ def advance(
     expressions = {
         name: value for name, value in values.items() if isinstance(value, ClauseElement)
     }
+    if not expressions:
+        return _advance(session, [conversation_id], int(new_message), 1, values)[conversation_id]
     names = tuple(sorted(values.keys() - expressions.keys()))
-    parameters = {f"new_{name}": values[name] for name in names} | {"conversation": conversation_id}
-    if expressions:
-        statement = _build_advance(names, new_message=new_message).values(expressions)
-        session.flush()  # not done for a statement on the table
-        row = session.execute(statement, parameters).one()
-    else:
-        row = _compile_advance(names, new_message=new_message).execute(session, parameters).one()
-    return Position(row[0], row[1])
+    statement = _build_advance(names, 1).values(expressions)
+    session.flush()  # not done for a statement on the table
+    parameters = _get_parameters([conversation_id], int(new_message), 1, values, names)
+    row = session.execute(statement, parameters).one()
+    return Position(row[1], row[2])
+
+
+def number_messages(
+    session: Session, now: datetime, added: Mapping[str, NewMessages]
+) -> Mapping[str, Position]:
+    """Number new messages as `advance`, by the ids of their conversations.
+
+    Returns:
+        The numbers of the last new message of each conversation.
+    """
+    # Conversations with the same number of messages and the same values share a statement.
+    groups: dict[Any, list[str]] = {}
+    for conversation_id, new in added.items():
+        shared = (new.count, *sorted(new.values.items()))
+        key = shared if _is_hashable(shared) else conversation_id
+        groups.setdefault(key, []).append(conversation_id)
+    positions: dict[str, Position] = {}
+    for conversation_ids in groups.values():
+        new = added[conversation_ids[0]]
+        values = {**new.values, "updated_at": now}
+        for part in split_list(conversation_ids):
+            positions |= _advance(session, part, new.count, new.count, values)
+    return positions
+
+
+def _is_hashable(values: object) -> bool:
+    try:
+        hash(values)
+    except TypeError:
+        return False
+    return True
+
+
+def _advance(
+    session: Session,
+    conversation_ids: Sequence[str],
+    messages: int,
+    changes: int,
+    values: Mapping[str, Any],
+) -> dict[str, Position]:
+    names = tuple(sorted(values))
+    statement = _compile_advance(names, len(conversation_ids))
+    parameters = _get_parameters(conversation_ids, messages, changes, values, names)
+    return {row[0]: Position(row[1], row[2]) for row in statement.execute(session, parameters)}
+
+
+def _get_parameters(
+    conversation_ids: Sequence[str],
+    messages: int,
+    changes: int,
+    values: Mapping[str, Any],
+    names: Iterable[str],
+) -> dict[str, Any]:
+    ids = {f"id_{index}": value for index, value in enumerate(conversation_ids)}
+    new = {f"new_{name}": values[name] for name in names}
+    return {**ids, **new, "messages": messages, "changes": changes}
 
 
 @lru_cache(maxsize=256)
-def _compile_advance(names: tuple[str, ...], *, new_message: bool) -> CompiledStatement:
+def _compile_advance(names: tuple[str, ...], count: int) -> CompiledStatement:
     """Return the statement that sets the columns *names*: it runs for each message."""
-    return CompiledStatement(_build_advance(names, new_message=new_message))
+    return CompiledStatement(_build_advance(names, count))
 
 
-def _build_advance(
-    names: tuple[str, ...], *, new_message: bool
-) -> ReturningUpdate[tuple[int, int]]:
+def _build_advance(names: tuple[str, ...], count: int) -> ReturningUpdate[tuple[str, int, int]]:
     table = cast(Table, Conversation.__table__)
     columns = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     statement = (
         update(table)
-        .where(table.c.id == bindparam("conversation"))
+        .where(table.c.id.in_([bindparam(f"id_{index}") for index in range(count)]))
         .values(
-            last_seq=table.c.last_seq + (1 if new_message else 0),
-            change_seq=table.c.change_seq + 1,
+            last_seq=table.c.last_seq + bindparam("messages"),
+            change_seq=table.c.change_seq + bindparam("changes"),
             **columns,
         )
     )
-    return statement.returning(table.c.last_seq, table.c.change_seq)
+    return statement.returning(table.c.id, table.c.last_seq, table.c.change_seq)
 
 
 def update_conversation(session: Session, conversation_id: str, **values: Any) -> None:

@@ -1,14 +1,15 @@
 """Queries that find messages, deliveries and conversations by the ids of a provider."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.chassis.data_encryption.columns import open_instance
-from backend.chassis.database.statements import CompiledQuery
+from backend.chassis.database.statements import CompiledQuery, split_list
 from backend.services.chat.store.tables import (
     Attachment,
     Contact,
@@ -18,6 +19,10 @@ from backend.services.chat.store.tables import (
     Message,
 )
 
+# Schemes of ids, the most reliable first. A phone number may get another owner.
+NAMED_SCHEMES: Final = ("bsuid", "aad", "teams", "wa_id")
+# The scheme of ids that are named without one.
+PLAIN_SCHEME: Final = "id"
 # Statements that run for each received message are compiled once.
 _FIND_OF_CONTACT: Final = CompiledQuery(
     Conversation,
@@ -27,27 +32,49 @@ _FIND_OF_CONTACT: Final = CompiledQuery(
     order_by=[Conversation.updated_at.desc()],
     on_load=open_instance,
 )
-_LIST_CONTACTS: Final = (
-    select(Identity.id, Contact)
-    .join(Contact, Contact.id == Identity.contact_id)
-    .where(Identity.account_id == bindparam("account"))
-)
-_FIND_CONTACTS: Final = _LIST_CONTACTS.where(
-    tuple_(Identity.scheme, Identity.value).in_(bindparam("ids", expanding=True))
-)
-# Most senders have one id, and an id is unique in the account.
-_FIND_CONTACT: Final = CompiledQuery(
-    Contact,
-    Contact.id
-    == select(Identity.contact_id)
-    .where(
-        Identity.account_id == bindparam("account"),
-        Identity.scheme == bindparam("scheme"),
-        Identity.value == bindparam("value"),
+
+
+@cache
+def _build_conversations_query(column: str, count: int) -> CompiledQuery[Conversation]:
+    """Return the query for conversations by pairs of an account and the *column*."""
+    values = getattr(Conversation, column)
+    is_one = [
+        and_(
+            Conversation.account_id == bindparam(f"account_{index}"),
+            values == bindparam(f"value_{index}"),
+        )
+        for index in range(count)
+    ]
+    conditions = [or_(*is_one)]
+    if column == "contact_id":
+        conditions.append(Conversation.is_group.is_(False))
+    return CompiledQuery(
+        Conversation,
+        *conditions,
+        order_by=[Conversation.updated_at.desc()],
+        on_load=open_instance,
     )
-    .scalar_subquery(),
-    Contact.merged_into_id.is_(None),
-)
+
+
+@cache
+def _build_contacts_query(count: int) -> CompiledQuery[Contact]:
+    """Return the query for contacts by pairs of an account and an id, with the identities."""
+    is_one = [
+        and_(
+            Identity.account_id == bindparam(f"account_{index}"),
+            # The schemes are named because the index has them before the values.
+            Identity.scheme.in_((*NAMED_SCHEMES, PLAIN_SCHEME)),
+            Identity.value == bindparam(f"value_{index}"),
+        )
+        for index in range(count)
+    ]
+    return CompiledQuery(
+        Contact,
+        Contact.id == Identity.contact_id,
+        or_(*is_one),
+        order_by=[Identity.created_at],
+        beside=[Identity.account_id, Identity.scheme, Identity.value],
+    )
 
 
 def find_conversation_by_key(session: Session, account_id: str, key: str) -> Conversation | None:
@@ -61,6 +88,40 @@ def find_conversation_of_contact(
 ) -> Conversation | None:
     """Return the latest one-to-one conversation of the contact at the account, or None."""
     return _FIND_OF_CONTACT.find_first(session, {"account": account_id, "contact": contact_id})
+
+
+def list_conversations_of_contacts(
+    session: Session, contacts: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Conversation]:
+    """Return the latest one-to-one conversations by pairs of an account and a contact."""
+    return _list_conversations(session, "contact_id", contacts)
+
+
+def list_conversations_by_keys(
+    session: Session, keys: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Conversation]:
+    """Return the conversations with *keys*, which are pairs of an account and a key."""
+    return _list_conversations(session, "key", keys)
+
+
+def _list_conversations(
+    session: Session, column: str, pairs: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Conversation]:
+    found: dict[tuple[str, str], Conversation] = {}
+    for part in split_list(pairs):
+        query = _build_conversations_query(column, len(part))
+        for conversation, _ in query.list_rows(session, _number_pairs(part)):
+            pair = (conversation.account_id, getattr(conversation, column))
+            found.setdefault(pair, conversation)
+    return found
+
+
+def _number_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for index, (account_id, value) in enumerate(pairs):
+        parameters[f"account_{index}"] = account_id
+        parameters[f"value_{index}"] = value
+    return parameters
 
 
 def find_external_message(
@@ -144,19 +205,23 @@ def find_identity(session: Session, account_id: str, value: str) -> Identity | N
     )
 
 
-def find_contact_with_ids(
-    session: Session, account_id: str, ids: Sequence[tuple[str, str]]
-) -> Contact | None:
-    """Return the contact that has all *ids*, as (scheme, value), or None."""
-    if len(ids) == 1:
-        parameters = {"account": account_id, "scheme": ids[0][0], "value": ids[0][1]}
-        return _FIND_CONTACT.find_first(session, parameters)
-    rows = session.execute(_FIND_CONTACTS, {"account": account_id, "ids": list(ids)}).all()
-    contacts = {contact.id: contact for _, contact in rows}
-    if len(rows) != len(ids) or len(contacts) != 1:
-        return None
-    contact: Contact = rows[0][1]
-    return contact if contact.merged_into_id is None else None
+def list_contacts_with_ids(
+    session: Session, ids: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Mapping[str, Contact]]:
+    """Return the contacts that have *ids*, also merged ones.
+
+    Args:
+        ids: pairs of an account and an id there, which are the keys of the result.
+
+    Returns:
+        The contacts by scheme, of which the earliest known is first.
+    """
+    found: dict[tuple[str, str], dict[str, Contact]] = {}
+    for part in split_list(ids):
+        query = _build_contacts_query(len(part))
+        for contact, (account_id, scheme, value) in query.list_rows(session, _number_pairs(part)):
+            found.setdefault((account_id, value), {})[scheme] = contact
+    return found
 
 
 def add_attachments(session: Session, attachments: Sequence[Attachment]) -> None:

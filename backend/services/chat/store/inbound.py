@@ -3,15 +3,16 @@
 The caller owns the transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Table, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from backend.chassis.database.statements import CompiledStatement
+from backend.chassis.database.statements import CompiledStatement, split_list
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
@@ -21,12 +22,6 @@ from backend.services.chat.store.tables import Account, EarlyStatus, Inbound
 
 _INBOUND: Final = cast(Table, Inbound.__table__)
 _EARLY: Final = cast(Table, EarlyStatus.__table__)
-# Runs for each received message, and nearly always finds nothing.
-_LIST_EARLY_IDS: Final = CompiledStatement(
-    select(_EARLY.c.id).where(
-        _EARLY.c.account_id == bindparam("account"), _EARLY.c.target == bindparam("target")
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +33,57 @@ class RawWebhook:
     delete_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NewInbound:
+    """A received event to add, or a webhook that failed."""
+
+    account: Account
+    dedup_key: str
+    kind: str
+    raw: RawWebhook | None
+    state: str = "done"
+    error: str | None = None
+
+
 def add_inbound(
-    session: Session,
-    account: Account,
-    dedup_key: str,
-    kind: str,
-    now: datetime,
-    *,
-    state: str = "done",
-    raw: RawWebhook | None = None,
-    error: str | None = None,
-) -> str | None:
-    """Add a received event. Returns its id, or None if the account has its key already.
+    session: Session, added: Sequence[NewInbound], now: datetime
+) -> Sequence[str | None]:
+    """Add received events. Returns the id of each, or None if the account has its key already.
 
     If another transaction adds the same key, this one waits for its end.
     """
-    inbound_id = new_id("inb")
-    result = insert_or_ignore(
-        session,
-        _INBOUND,
+    ids = [new_id("inb") for _ in added]
+    rows = [
         {
             "id": inbound_id,
-            "tenant_id": account.tenant_id,
-            "account_id": account.id,
-            "dedup_key": dedup_key,
-            "state": state,
-            "kind": kind,
-            "raw": raw.body if raw else None,
-            "headers": raw.headers if raw else None,
-            "delete_raw_at": raw.delete_at if raw else None,
-            "error": error,
+            "tenant_id": new.account.tenant_id,
+            "account_id": new.account.id,
+            "dedup_key": new.dedup_key,
+            "state": new.state,
+            "kind": new.kind,
+            "raw": new.raw.body if new.raw else None,
+            "headers": new.raw.headers if new.raw else None,
+            "delete_raw_at": new.raw.delete_at if new.raw else None,
+            "error": new.error,
             "attempts": 0,
             "received_at": now,
-        },
+        }
+        for inbound_id, new in zip(ids, added, strict=True)
+    ]
+    if not rows:
+        return ()
+    inserted = {row[0] for row in insert_or_ignore(session, _INBOUND, rows, ("id",))}
+    return [inbound_id if inbound_id in inserted else None for inbound_id in ids]
+
+
+def keep_body(session: Session, inbound_id: str, raw: RawWebhook) -> None:
+    """Keep the sealed body of a webhook with one of its events."""
+    session.execute(
+        update(Inbound)
+        .where(Inbound.id == inbound_id)
+        .values(raw=raw.body, headers=raw.headers, delete_raw_at=raw.delete_at)
+        .execution_options(synchronize_session=False)
     )
-    return inbound_id if result.rowcount else None
 
 
 def find_inbound(session: Session, tenant_id: str, inbound_id: str) -> Inbound | None:
@@ -186,13 +197,39 @@ def keep_early_event(
     )
 
 
-def list_early_events(session: Session, account_id: str, target: str) -> Sequence[EarlyStatus]:
-    """Return the events that wait for *target*, in no order."""
-    parameters = {"account": account_id, "target": target}
-    ids = _LIST_EARLY_IDS.execute(session, parameters).scalars().all()
-    if not ids:
-        return ()
-    return session.scalars(select(EarlyStatus).where(EarlyStatus.id.in_(ids))).all()
+def list_early_events(
+    session: Session, targets: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Sequence[EarlyStatus]]:
+    """Return the events that wait for *targets*, in no order.
+
+    Args:
+        targets: pairs of an account and the message's id there, which are the keys of the result.
+    """
+    ids: list[str] = []
+    for part in split_list(targets):
+        parameters: dict[str, str] = {}
+        for index, (account_id, target) in enumerate(part):
+            parameters[f"account_{index}"] = account_id
+            parameters[f"target_{index}"] = target
+        ids += _build_early_query(len(part)).execute(session, parameters).scalars()
+    found: dict[tuple[str, str], list[EarlyStatus]] = {}
+    if ids:
+        for row in session.scalars(select(EarlyStatus).where(EarlyStatus.id.in_(ids))):
+            found.setdefault((row.account_id, row.target), []).append(row)
+    return found
+
+
+# Runs for each received message, and nearly always finds nothing.
+@cache
+def _build_early_query(count: int) -> CompiledStatement:
+    is_one = [
+        and_(
+            _EARLY.c.account_id == bindparam(f"account_{index}"),
+            _EARLY.c.target == bindparam(f"target_{index}"),
+        )
+        for index in range(count)
+    ]
+    return CompiledStatement(select(_EARLY.c.id).where(or_(*is_one)))
 
 
 def delete_early_events(session: Session, identifiers: Sequence[str]) -> None:

@@ -1,14 +1,19 @@
 """Queries on messages, revisions and reactions. The caller owns the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, delete, func, or_, select
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, func, or_, select
+from sqlalchemy.orm import Session, class_mapper
 
 from backend.chassis.data_encryption.columns import seal_row
-from backend.chassis.database.statements import CompiledStatement
+from backend.chassis.database.statements import (
+    CompiledStatement,
+    add_stored_instance,
+    split_list,
+)
 from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
@@ -26,27 +31,32 @@ from backend.services.chat.store.tables import (
 _TABLE: Final = cast(Table, Message.__table__)
 
 
-class DuplicateMessage(Exception):
-    """The conversation has a message with this external id, or with this client id."""
+def add_messages(session: Session, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Message]:
+    """Insert messages except those whose external id or client id the conversation has.
 
+    Args:
+        messages: the columns of each message except `number` and `data_key_id`.
 
-def add_message(session: Session, message: Message) -> None:
-    """Insert *message*.
-
-    Raises:
-        DuplicateMessage: a unique key exists. Nothing of the transaction is lost.
+    Returns:
+        The inserted messages by their ids.
     """
     session.flush()
-    # One statement instead of a savepoint and a flush: it runs for each message.
-    values = {name: value for name, value in vars(message).items() if name in _TABLE.columns}
-    stored = seal_row(session, Message, message.tenant_id, values)
-    row = insert_or_ignore(session, _TABLE, stored, returning="number").first()
-    if row is None:
-        raise DuplicateMessage
-    message.number = row[0]
-    message.data_key_id = stored.get("data_key_id")
-    make_transient_to_detached(message)
-    session.add(message)
+    # One statement instead of savepoints and flushes: it runs for each message.
+    rows = [
+        {"data_key_id": None, **seal_row(session, Message, message["tenant_id"], message)}
+        for message in messages
+    ]
+    numbers = {row[0]: row[1] for row in insert_or_ignore(session, _TABLE, rows, ("id", "number"))}
+    mapper = class_mapper(Message)
+    return {
+        message["id"]: add_stored_instance(
+            session,
+            mapper,
+            {**message, "number": numbers[message["id"]], "data_key_id": row["data_key_id"]},
+        )
+        for message, row in zip(messages, rows, strict=True)
+        if message["id"] in numbers
+    }
 
 
 def find_message(session: Session, conversation_id: str, message_id: str) -> Message | None:
@@ -75,40 +85,74 @@ def find_by_client_id(
     )
 
 
-def find_by_external_id(session: Session, conversation_id: str, external_id: str) -> Message | None:
-    """Return the message with the provider's id. Nearly always there is none."""
-    parameters = {"conversation": conversation_id, "external": external_id}
-    number = _FIND_EXTERNAL_NUMBER.execute(session, parameters).scalar()
-    return None if number is None else session.get(Message, number)
+def find_by_external_ids(
+    session: Session, ids: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Message]:
+    """Return the messages with the provider's *ids*. Nearly always there are none.
+
+    Args:
+        ids: pairs of a conversation and an external id, which are the keys of the result.
+    """
+    found: dict[tuple[str, str], Message] = {}
+    for part in split_list(ids):
+        parameters: dict[str, str] = {}
+        for index, (conversation_id, external_id) in enumerate(part):
+            parameters[f"conversation_{index}"] = conversation_id
+            parameters[f"external_{index}"] = external_id
+        for row in _build_external_query(len(part)).execute(session, parameters).all():
+            found[(row[1], row[2])] = session.get_one(Message, row[0])
+    return found
 
 
 # Statements that run for each received message are compiled once, and read no columns in vain.
-_FIND_EXTERNAL_NUMBER: Final = CompiledStatement(
-    select(_TABLE.c.number).where(
-        _TABLE.c.conversation_id == bindparam("conversation"),
-        _TABLE.c.external_id == bindparam("external"),
+@cache
+def _build_external_query(count: int) -> CompiledStatement:
+    is_one = [
+        and_(
+            _TABLE.c.conversation_id == bindparam(f"conversation_{index}"),
+            _TABLE.c.external_id == bindparam(f"external_{index}"),
+        )
+        for index in range(count)
+    ]
+    columns = (_TABLE.c.number, _TABLE.c.conversation_id, _TABLE.c.external_id)
+    return CompiledStatement(select(*columns).where(or_(*is_one)))
+
+
+@cache
+def _build_outbound_query(count: int) -> CompiledStatement:
+    """Return the query for the last outbound message of each of *count* conversations."""
+    conversations = cast(Table, Conversation.__table__)
+    outbound = _TABLE.alias("outbound")
+    last_number = (
+        select(outbound.c.number)
+        .where(
+            outbound.c.conversation_id == conversations.c.id,
+            outbound.c.direction == "outbound",
+            outbound.c.is_internal.is_(False),
+        )
+        .order_by(outbound.c.seq.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-)
-_FIND_LAST_OUTBOUND: Final = CompiledStatement(
-    select(_TABLE.c.id, _TABLE.c.content, _TABLE.c.created_at, _TABLE.c.data_key_id)
-    .where(
-        _TABLE.c.conversation_id == bindparam("conversation"),
-        _TABLE.c.direction == "outbound",
-        _TABLE.c.is_internal.is_(False),
+    ids: list[ColumnElement[str]] = [bindparam(f"id_{index}") for index in range(count)]
+    numbers = select(last_number).where(conversations.c.id.in_(ids))
+    columns = ("conversation_id", "id", "content", "created_at", "data_key_id")
+    return CompiledStatement(
+        select(*(_TABLE.c[name] for name in columns)).where(_TABLE.c.number.in_(numbers))
     )
-    .order_by(_TABLE.c.seq.desc())
-    .limit(1)
-)
 
 
 def find_last_outbound(
-    session: Session, conversation_id: str
-) -> tuple[Mapping[str, Any], datetime] | None:
-    """Return content and time of the last message to the contact, or None."""
-    row = _FIND_LAST_OUTBOUND.execute(session, {"conversation": conversation_id}).first()
-    if row is None:
-        return None
-    return open_content(session, row.id, row.content, row.data_key_id), row.created_at
+    session: Session, conversation_ids: Collection[str]
+) -> Mapping[str, tuple[Mapping[str, Any], datetime]]:
+    """Return content and time of the last message to the contact, by conversation."""
+    found: dict[str, tuple[Mapping[str, Any], datetime]] = {}
+    for part in split_list(conversation_ids):
+        parameters = {f"id_{index}": value for index, value in enumerate(part)}
+        for row in _build_outbound_query(len(part)).execute(session, parameters).all():
+            content = open_content(session, row.id, row.content, row.data_key_id)
+            found[row.conversation_id] = (content, row.created_at)
+    return found
 
 
 def find_waiting_since(session: Session, conversation_id: str) -> tuple[datetime | None, bool]:

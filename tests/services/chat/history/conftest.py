@@ -9,7 +9,8 @@ from backend.chassis.database.sessions import open_database
 from backend.chassis.web.app_factory import get_component
 from backend.services.chat.app import create_app
 from backend.services.chat.domain.daily_stats import DailyStatsUpdate
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.store import conversations
 from backend.services.chat.store.messages import get_message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.store.tables import Account, Conversation
 from tests.services.chat.conftest import TEAM
 

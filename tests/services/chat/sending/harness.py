@@ -13,7 +13,8 @@ from backend.security.outbound import AllowedHost
 from backend.services.chat.clients.parts import FileUnavailable, MediaFile
 from backend.services.chat.clients.provider_http import ProviderHttp
 from backend.services.chat.clients.registry import create_channel_clients
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.sending.engine import DeliveryEngine
 from backend.services.chat.jobs.simulation.server import Simulator
 from backend.services.chat.store.base import new_id

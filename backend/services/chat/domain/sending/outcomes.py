@@ -108,11 +108,9 @@ class OutcomeRecorder:
         """Apply the statuses that arrived before the provider's id was known."""
         if delivery.external_id is None:
             return
-        rows = [
-            row
-            for row in inbound.list_early_events(session, account_id, delivery.external_id)
-            if row.event.get("kind") == "status"
-        ]
+        target = (account_id, delivery.external_id)
+        early = inbound.list_early_events(session, [target]).get(target, ())
+        rows = [row for row in early if row.event.get("kind") == "status"]
         for row in rows:
             error = row.event.get("error") or None
             move_delivery(session, self._log, delivery, row.status, now, error=error)

@@ -8,7 +8,7 @@ from backend.chassis.database.sessions import Session
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.model import STATE_ORDER, moves_forward
 from backend.services.chat.store import delivery_claims as store
-from backend.services.chat.store.messages import find_by_external_id, get_message
+from backend.services.chat.store.messages import find_by_external_ids, get_message
 from backend.services.chat.store.tables import Delivery
 
 
@@ -42,7 +42,7 @@ def update_message(session: Session, log: MessageLog, delivery: Delivery) -> Non
     external_id = delivery.external_id
     if message.external_id is None and external_id and delivery.part == 0:
         # An echo that came without our reference can have been stored as a message of its own.
-        if find_by_external_id(session, conversation.id, external_id) is None:
+        if not find_by_external_ids(session, [(conversation.id, external_id)]):
             message.external_id = external_id
         message.delivery_ref = delivery.ref
     log.set_state(session, conversation, message, state, error)

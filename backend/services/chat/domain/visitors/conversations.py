@@ -8,13 +8,14 @@ from typing import Any, Final
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.domain.answer_limits import ContactLimits, LimitReached
 from backend.services.chat.domain.inbox import expect_answer
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.messages import (
     NO_SILENCE,
     PostedMessage,
     build_title,
     mark_read,
 )
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.views import load_message_view
 from backend.services.chat.domain.visitors.sessions import IDENTITY_SCHEME, Visitor
 from backend.services.chat.errors import ConversationNotFound, TooManyMessages, VisitorBlocked

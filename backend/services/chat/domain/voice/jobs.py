@@ -26,7 +26,8 @@ from backend.chassis.background import PeriodicTask
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.domain.channels.fields import clean_text
 from backend.services.chat.domain.inbox import change_mode
-from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.domain.voice.notices import get_notice
 from backend.services.chat.domain.voice.queue import choose_format
 from backend.services.chat.domain.voice.spoken_text import find_language, to_spoken_text

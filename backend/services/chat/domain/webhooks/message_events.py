@@ -1,10 +1,13 @@
 """Messages of contacts, and messages that colleagues wrote in the provider's own app."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from backend.chassis.database.sessions import Session
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import (
     get_id,
@@ -12,14 +15,20 @@ from backend.services.chat.domain.channels.fields import (
     get_objects,
     get_text,
 )
-from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.new_messages import MessageAddition, NewMessage
 from backend.services.chat.domain.sending.states import apply_status
-from backend.services.chat.domain.typed_answers import resolve_typed_answer
-from backend.services.chat.domain.webhooks.scope import EventScope, account_actor, parse_time
+from backend.services.chat.domain.typed_answers import is_typed_answer, resolve_typed_answer
+from backend.services.chat.domain.webhooks.scope import (
+    EventScope,
+    account_actor,
+    parse_time,
+    resolve_contacts,
+)
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import get_or_create_conversation, join
+from backend.services.chat.store.messages import find_last_outbound
 from backend.services.chat.store.tables import Attachment, Contact, Conversation, Message
 from backend.services.chat.store.work import announce_work
 
@@ -49,32 +58,135 @@ _MESSAGE_DETAILS: Final = (
 )
 
 
-def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
-    """Store a message. Returns None if it is stored already, or is not for us to store."""
+@dataclass(eq=False, slots=True)
+class ReceivedMessage:
+    """A message of a contact that is being stored.
+
+    Attributes:
+        context: the context of its request, in which its events are recorded.
+        conversation: None for a message that is not stored.
+    """
+
+    scope: EventScope
+    event: ChannelEvent
+    context: Context
+    author: str = ""
+    conversation: Conversation | None = None
+    is_new_conversation: bool = False
+
+
+def is_of_contact(event: ChannelEvent) -> bool:
+    """Return whether *event* is a message that `apply_messages` stores."""
+    return event.kind == "message" and event.get_text("direction") != "outbound"
+
+
+def apply_messages(arrivals: Sequence[ReceivedMessage]) -> list[Message | None]:
+    """Store messages of contacts in their order, with few statements for all of them.
+
+    No message replies to one before it.
+
+    Returns:
+        For each the message, or None if it is stored already, or is not for us to store.
+    """
+    session, log = arrivals[0].scope.session, arrivals[0].scope.log
+    contacts = resolve_contacts([(arrival.scope, arrival.event) for arrival in arrivals])
+    wanted = [
+        (arrival, contact)
+        for arrival, contact in zip(arrivals, contacts, strict=True)
+        if arrival.event.get_text("conversation_key")
+        and not (contact is not None and contact.is_blocked)
+        and not _is_unwanted(arrival.scope, arrival.event)
+    ]
+    _open_conversations(session, wanted)
+    stored = [arrival for arrival, _ in wanted]
+    added = log.add_messages(session, _build_additions(session, stored))
+    messages: dict[ReceivedMessage, Message] = {}
+    for arrival, (message, is_new) in zip(stored, added, strict=True):
+        if is_new:
+            messages[arrival] = message
+            _complete_message(arrival, message)
+    if messages:
+        announce_work(session)
+    return [messages.get(arrival) for arrival in arrivals]
+
+
+def _complete_message(arrival: ReceivedMessage, message: Message) -> None:
+    scope, conversation = arrival.scope, arrival.conversation
+    _add_attachments(scope, arrival.event, message)
+    if conversation is not None and (arrival.is_new_conversation or conversation.is_group):
+        join(scope.session, conversation, arrival.author, scope.now)
+
+
+def _build_additions(
+    session: Session, arrivals: Sequence[ReceivedMessage]
+) -> list[MessageAddition]:
+    asking = {
+        arrival.conversation.id: None
+        for arrival in arrivals
+        if arrival.conversation is not None and _can_be_answer(arrival.event)
+    }
+    asked = find_last_outbound(session, asking) if asking else {}
+    additions: list[MessageAddition] = []
+    details: dict[str, Mapping[str, Any]] = {}
+    for arrival in arrivals:
+        scope, event, conversation = arrival.scope, arrival.event, arrival.conversation
+        if conversation is None:
+            continue
+        arrival.context.run(_end_human_mode, scope, conversation)
+        new = _build_message(scope, event, conversation, "inbound", arrival.author)
+        if _can_be_answer(event):
+            question = asked.get(conversation.id)
+            new = replace(new, content=resolve_typed_answer(new.content, question, scope.now))
+        values = {"last_inbound_at": scope.now, **_plan_answer(scope, event, conversation)}
+        known = details.get(conversation.id, conversation.details)
+        news = _select(event, _CONVERSATION_DETAILS)
+        # Only if the event has news: other processes also write the column.
+        if not news.items() <= known.items():
+            values["details"] = details[conversation.id] = {**known, **news}
+        additions.append(MessageAddition(conversation, new, values, arrival.context))
+    return additions
+
+
+def _can_be_answer(event: ChannelEvent) -> bool:
+    content = get_object(event.fields, "content")
+    return is_typed_answer(content, is_call="call_sid" in event.context)
+
+
+def apply_echo(scope: EventScope, event: ChannelEvent) -> Message | None:
+    """Apply a message of our account: it confirms a delivery, or a colleague has written it.
+
+    Returns None if it is stored already.
+    """
     if not event.get_text("conversation_key"):
         return None
-    if event.get_text("direction") == "outbound":
-        return _apply_echo(scope, event)
-    contact = scope.resolve_contact(event)
-    if (contact is not None and contact.is_blocked) or _is_unwanted(scope, event):
+    external_id = event.get_text("external_id")
+    if apply_status(
+        scope.session,
+        scope.log,
+        scope.account.id,
+        "sent",
+        scope.now,
+        ref=event.get_text("delivery_ref") or None,
+        external_id=external_id or None,
+    ):
         return None
-    conversation, is_new_conversation = _open_conversation(scope, event, contact)
-    author = contact_actor(contact.id) if contact else account_actor(scope.account)
-    _end_human_mode(scope, conversation)
+    own_app = get_id(scope.account.settings, "app_id")
+    if own_app and event.get_text("source") == f"app:{own_app}":
+        return None
+    if scope.find_message(event, external_id) is not None:
+        return None
+    conversation = _find_echo_conversation(scope, event)
+    until = scope.now + HUMAN_MODE_LIFETIME
     message, is_new = scope.log.add_message(
         scope.session,
         conversation,
-        _build_message(scope, event, conversation, "inbound", author),
-        last_inbound_at=scope.now,
-        **_update_details(conversation, event),
-        **_plan_answer(scope, event, conversation),
+        _build_message(scope, event, conversation, "outbound", account_actor(scope.account)),
+        answer_due_at=None,
     )
     if not is_new:
         return None
     _add_attachments(scope, event, message)
-    if is_new_conversation or conversation.is_group:
-        join(scope.session, conversation, author, scope.now)
-    announce_work(scope.session)
+    scope.log.change_conversation(scope.session, conversation, mode="human", mode_until=until)
     return message
 
 
@@ -86,14 +198,49 @@ def _is_unwanted(scope: EventScope, event: ChannelEvent) -> bool:
     return is_for_others and scope.account.settings.get("group_messages") == "mentioned"
 
 
+def _open_conversations(
+    session: Session, arrivals: Sequence[tuple[ReceivedMessage, Contact | None]]
+) -> None:
+    """Find or create the conversations of messages."""
+    by_contact: dict[tuple[str, str], None] = {}
+    by_key: dict[tuple[str, str], None] = {}
+    for arrival, contact in arrivals:
+        account_id = arrival.scope.account.id
+        if contact is not None and _has_one_conversation(arrival.scope, arrival.event):
+            by_contact[(account_id, contact.id)] = None
+        else:
+            by_key[(account_id, arrival.event.get_text("conversation_key"))] = None
+    of_contacts = external_messages.list_conversations_of_contacts(session, by_contact)
+    of_keys = external_messages.list_conversations_by_keys(session, by_key)
+    for arrival, contact in arrivals:
+        scope, event = arrival.scope, arrival.event
+        arrival.author = contact_actor(contact.id) if contact else account_actor(scope.account)
+        if contact is not None and _has_one_conversation(scope, event):
+            known = of_contacts.get((scope.account.id, contact.id))
+        else:
+            known = of_keys.get((scope.account.id, event.get_text("conversation_key")))
+        if known is not None:
+            arrival.conversation = known
+        else:
+            arrival.conversation, arrival.is_new_conversation = arrival.context.run(
+                _open_conversation, scope, event, contact
+            )
+
+
+def _has_one_conversation(scope: EventScope, event: ChannelEvent) -> bool:
+    """Return whether a contact has one conversation at the account, whatever its key.
+
+    The key is the business-scoped id or the phone number, whichever the webhook has.
+    """
+    return scope.account.channel == "whatsapp" and event.context.get("group") is not True
+
+
 def _open_conversation(
     scope: EventScope, event: ChannelEvent, contact: Contact | None
 ) -> tuple[Conversation, bool]:
     """Return the conversation of *event*, and whether it is new."""
-    key = event.get_text("conversation_key")
     is_group = event.context.get("group") is True
-    if scope.account.channel == "whatsapp" and contact is not None and not is_group:
-        # The key is the business-scoped id or the phone number, whichever the webhook has.
+    if contact is not None and _has_one_conversation(scope, event):
         found = external_messages.find_conversation_of_contact(
             scope.session, scope.account.id, contact.id
         )
@@ -105,7 +252,7 @@ def _open_conversation(
             "tenant_id": scope.account.tenant_id,
             "account_id": scope.account.id,
             "channel": scope.account.channel,
-            "key": key,
+            "key": event.get_text("conversation_key"),
             "is_group": is_group,
             "contact_id": contact.id if contact and not is_group else None,
             "title": (contact.name if contact else "")[:_MAX_TITLE],
@@ -159,15 +306,10 @@ def _build_message(
     details |= {
         name: event.fields[name] for name in ("flags", "referral", "via") if name in event.fields
     }
-    content: Mapping[str, Any] = _build_stored_content(event)
-    if direction == "inbound":
-        content = resolve_typed_answer(
-            scope.session, conversation.id, content, scope.now, is_call="call_sid" in event.context
-        )
     return NewMessage(
         direction=direction,
         author=author,
-        content=content,
+        content=_build_stored_content(event),
         source=event.get_text("source")[:80] or "webhook",
         external_id=event.get_text("external_id") or None,
         delivery_ref=event.get_text("delivery_ref") or None,
@@ -236,50 +378,9 @@ def _get_size(source: Mapping[str, Any]) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _update_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
-    """Return the column of details if the event has news: other processes also write it."""
-    news = _select(event, _CONVERSATION_DETAILS)
-    if news.items() <= conversation.details.items():
-        return {}
-    return {"details": {**conversation.details, **news}}
-
-
 def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
     found = {name: event.context.get(name) for name in names}
     return {name: value for name, value in found.items() if value}
-
-
-def _apply_echo(scope: EventScope, event: ChannelEvent) -> Message | None:
-    """Apply a message of our account: it confirms a delivery, or a colleague has written it."""
-    external_id = event.get_text("external_id")
-    if apply_status(
-        scope.session,
-        scope.log,
-        scope.account.id,
-        "sent",
-        scope.now,
-        ref=event.get_text("delivery_ref") or None,
-        external_id=external_id or None,
-    ):
-        return None
-    own_app = get_id(scope.account.settings, "app_id")
-    if own_app and event.get_text("source") == f"app:{own_app}":
-        return None
-    if scope.find_message(event, external_id) is not None:
-        return None
-    conversation = _find_echo_conversation(scope, event)
-    until = scope.now + HUMAN_MODE_LIFETIME
-    message, is_new = scope.log.add_message(
-        scope.session,
-        conversation,
-        _build_message(scope, event, conversation, "outbound", account_actor(scope.account)),
-        answer_due_at=None,
-    )
-    if not is_new:
-        return None
-    _add_attachments(scope, event, message)
-    scope.log.change_conversation(scope.session, conversation, mode="human", mode_until=until)
-    return message
 
 
 def _find_echo_conversation(scope: EventScope, event: ChannelEvent) -> Conversation:

@@ -9,15 +9,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.database.errors import classify_error
+from backend.chassis.database.grouped_writer import GroupedWriter
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.database.write_groups import WriteGroups
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import InvalidPayload
 from backend.services.chat.domain.channels.payloads import parse_payload
 from backend.services.chat.domain.channels.registry import CHANNELS
 from backend.services.chat.domain.message_log import MessageLog
-from backend.services.chat.domain.webhooks.ingestion import store_events
+from backend.services.chat.domain.webhooks.ingestion import (
+    ReceivedEvents,
+    prepare_events,
+    store_events,
+)
 from backend.services.chat.domain.webhooks.requests import (
     MAX_BODY_BYTES,
     CallRequest,
@@ -38,7 +42,7 @@ from backend.services.chat.errors import (
 )
 from backend.services.chat.store import inbound
 from backend.services.chat.store.accounts import get_account
-from backend.services.chat.store.inbound import RawWebhook
+from backend.services.chat.store.inbound import NewInbound, RawWebhook
 from backend.services.chat.store.tables import Account, Inbound
 
 _log = logging.getLogger(__name__)
@@ -110,7 +114,7 @@ class WebhookReceiver:
         self._public_url = public_url
         self._database = database
         self._every_tenant = database.across_tenants()
-        self._groups = WriteGroups(database)
+        self._writer = GroupedWriter(database, self._store)
         self._accounts: dict[str, _KnownAccount] = {}
         self._encryptor = encryptor
         self._verifier = verifier
@@ -156,7 +160,10 @@ class WebhookReceiver:
         raw = self._seal(request)
         try:
             events = _normalise(channel, request.body, account.secrets.settings)
-            self._store(account, events, raw, _get_request_key(request))
+            key = _get_request_key(request)[:100]
+            prepared = prepare_events(account.row, events, raw=raw, request_key=key)
+            if prepared.events:
+                self._writer.write(account.tenant_id, prepared)
         except InvalidPayload as error:
             self._keep_failed(account, request.body, raw, str(error))
             events = []
@@ -190,14 +197,9 @@ class WebhookReceiver:
             body, headers = self._open(row)
             row.attempts += 1
             events = _normalise(account.channel, body, account.settings)
-            store_events(
-                session,
-                account,
-                events,
-                self._log,
-                self._now(),
-                request_key=headers.get(_IDEMPOTENCY_HEADER, "")[:100],
-            )
+            key = headers.get(_IDEMPOTENCY_HEADER, "")[:100]
+            prepared = prepare_events(account, events, request_key=key)
+            store_events(session, [prepared], self._log, self._now())
             row.state, row.error = "done", None
             return _describe(row)
 
@@ -212,6 +214,10 @@ class WebhookReceiver:
         with self._database.read(tenant_id) as session:
             rows = inbound.list_inbound(session, tenant_id, state, limit, before)
             return [_describe(row) for row in rows]
+
+    def count_waiting(self) -> int:
+        """Return the number of webhooks that wait for the next transaction."""
+        return self._writer.count_waiting()
 
     def forget_account(self, account_id: str) -> None:
         """Read the account again at its next webhook: it has changed."""
@@ -237,21 +243,8 @@ class WebhookReceiver:
         self._accounts[account_id] = known
         return known
 
-    def _store(
-        self, account: _KnownAccount, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
-    ) -> None:
-        def write(session: Session) -> None:
-            store_events(
-                session,
-                account.row,
-                events,
-                self._log,
-                self._now(),
-                raw=raw,
-                request_key=token[:100],
-            )
-
-        self._groups.write(account.tenant_id, write)
+    def _store(self, session: Session, webhooks: Sequence[ReceivedEvents]) -> None:
+        store_events(session, webhooks, self._log, self._now())
 
     def _keep_failed(self, known: _KnownAccount, body: bytes, raw: RawWebhook, error: str) -> None:
         key = f"raw:{hashlib.sha256(body).hexdigest()}"
@@ -260,10 +253,8 @@ class WebhookReceiver:
             account = get_account(session, known.id)
             if account is None:
                 raise ResourceNotFound("account of this channel")
-            added = inbound.add_inbound(
-                session, account, key, "", self._now(), state="failed", raw=raw, error=error
-            )
-            if added is None:
+            failed = NewInbound(account, key, "", raw, "failed", error)
+            if inbound.add_inbound(session, [failed], self._now()) == [None]:
                 inbound.count_failed_attempt(session, account.id, key, error)
 
     def _seal(self, request: WebhookRequest) -> RawWebhook:

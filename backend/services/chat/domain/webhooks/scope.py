@@ -1,7 +1,7 @@
 """Account, transaction and look-ups that the handlers of events share."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,12 +13,10 @@ from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages, inbound
 from backend.services.chat.store.accounts import find_contact, get_or_create_contact
+from backend.services.chat.store.external_messages import NAMED_SCHEMES, PLAIN_SCHEME
 from backend.services.chat.store.tables import Account, Contact, Conversation, Message
 
 EARLY_LIFETIME: Final = timedelta(hours=24)
-# Schemes of ids, the most reliable first. A phone number may get another owner.
-_SCHEMES: Final = ("bsuid", "aad", "teams", "wa_id")
-_PLAIN: Final = "id"
 _MAX_NAME: Final = 200
 
 
@@ -58,18 +56,10 @@ class EventScope:
 
     def resolve_contact(self, event: ChannelEvent) -> Contact | None:
         """Return the contact that sent *event*, created if necessary. None without a sender."""
-        sender = get_object(event.fields, "sender")
-        pairs = get_identities(sender)
-        if not pairs:
-            return None
-        if pairs[0][0] == _PLAIN:  # some webhooks name a user without saying by which kind of id
-            known = external_messages.find_identity(self.session, self.account.id, pairs[0][1])
-            pairs = pairs if known is None else [(known.scheme, known.value)]
-        name = (get_text(sender, "name") or get_text(sender, "username"))[:_MAX_NAME]
-        # Nearly all messages are of contacts about whom nothing is new: one query is enough.
-        contact = external_messages.find_contact_with_ids(self.session, self.account.id, pairs)
-        if contact is not None and name in {"", contact.name}:
-            return contact
+        return resolve_contacts([(self, event)])[0]
+
+    def find_or_create_contact(self, pairs: Sequence[tuple[str, str]], name: str) -> Contact:
+        """Return the contact with one of the ids *pairs*, which gets the others and *name*."""
         return get_or_create_contact(
             self.session, self.account.tenant_id, self.account.id, pairs, name, self.now
         )
@@ -87,6 +77,47 @@ class EventScope:
         return account_actor(self.account) if contact is None else contact_actor(contact.id)
 
 
+def resolve_contacts(
+    events: Sequence[tuple[EventScope, ChannelEvent]],
+) -> list[Contact | None]:
+    """Return the contact that sent each of *events*, created if necessary. None without a sender.
+
+    All scopes have the same session.
+    """
+    senders = [get_object(event.fields, "sender") for _, event in events]
+    ids = [get_identities(sender) for sender in senders]
+    wanted = {
+        (scope.account.id, value): None
+        for (scope, _), pairs in zip(events, ids, strict=True)
+        for _, value in pairs
+    }
+    # Nearly all messages are of contacts about whom nothing is new: one query is enough.
+    known = external_messages.list_contacts_with_ids(events[0][0].session, wanted) if wanted else {}
+    contacts: list[Contact | None] = []
+    for (scope, _), pairs, sender in zip(events, ids, senders, strict=True):
+        name = (get_text(sender, "name") or get_text(sender, "username"))[:_MAX_NAME]
+        by_scheme = [known.get((scope.account.id, value), {}) for _, value in pairs]
+        if pairs and pairs[0][0] == PLAIN_SCHEME and by_scheme[0]:
+            # Some webhooks name a user without saying by which kind of id.
+            pairs = [(next(iter(by_scheme[0])), pairs[0][1])]
+        contact = _get_only_contact(pairs, by_scheme)
+        if contact is None or name not in {"", contact.name}:
+            contact = scope.find_or_create_contact(pairs, name) if pairs else None
+        contacts.append(contact)
+    return contacts
+
+
+def _get_only_contact(
+    pairs: Sequence[tuple[str, str]], by_scheme: Sequence[Mapping[str, Contact]]
+) -> Contact | None:
+    """Return the contact that has all ids, or None."""
+    found = [known.get(scheme) for (scheme, _), known in zip(pairs, by_scheme, strict=True)]
+    contact = found[0] if found else None
+    if contact is None or contact.merged_into_id is not None:
+        return None
+    return contact if all(other is contact for other in found) else None
+
+
 def account_actor(account: Account) -> str:
     """Return the actor of a colleague who wrote in the provider's own app."""
     return f"account:{account.id}"
@@ -95,10 +126,10 @@ def account_actor(account: Account) -> str:
 def get_identities(sender: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the ids of *sender* as (scheme, value), the most reliable first."""
     ids = get_object(sender, "ids")
-    pairs = [(scheme, value) for scheme in _SCHEMES if (value := get_id(ids, scheme))]
+    pairs = [(scheme, value) for scheme in NAMED_SCHEMES if (value := get_id(ids, scheme))]
     identifier = get_id(sender, "id")
     if not pairs and identifier:
-        return [(_PLAIN, identifier)]
+        return [(PLAIN_SCHEME, identifier)]
     return pairs
 
 

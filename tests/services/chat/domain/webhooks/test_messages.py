@@ -291,7 +291,7 @@ def test_webhook_whose_first_delivery_died_before_the_commit_is_stored_by_its_re
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("backend.services.chat.domain.webhooks.ingestion.apply_event", die)
+        patch.setattr("backend.services.chat.domain.webhooks.ingestion.apply_messages", die)
         with pytest.raises(SystemExit):
             senders.send("slack", payload)
     assert senders.list_inbound() == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.new_messages import NewMessage
 from backend.services.chat.store.tables import (
     Conversation,
     Delivery,
