@@ -2,6 +2,7 @@
 
     docker-compose.microservices.yml   docker-compose.yml with other names of services, on port 80
     deploy/swarm.yml                   docker-compose.yml as a stack of Docker Swarm
+    docker/Dockerfile                  deploy/Dockerfile, because BuildKit follows no link to it
     k8s/*.yaml                         the overlay deploy/k8s/overlays/production, by kind
 
 docs/compatibility.md says for whom.
@@ -173,6 +174,8 @@ def render_all(kubectl: str | None) -> dict[Path, str]:
     texts = {
         ROOT / "docker-compose.microservices.yml": MICROSERVICES_NOTE + _dump(microservices),
         ROOT / "deploy" / "swarm.yml": SWARM_NOTE + _dump(render_swarm(compose)),
+        ROOT / "docker" / "Dockerfile": NOTE.format(source="deploy/Dockerfile")
+        + (ROOT / "deploy" / "Dockerfile").read_text(),
     }
     if kubectl is not None:
         overlay = "deploy/k8s/overlays/production"
