@@ -87,6 +87,8 @@ def render_microservices(compose: Mapping[str, Any]) -> dict[str, Any]:
             networks["inner"]["aliases"] = sorted(aliases)
         if "ports" in service:
             service["ports"] = ["${GATEWAY_HOST:-127.0.0.1}:${GATEWAY_PORT:-80}:5000"]
+        if "GATEWAY_PORT" in service.get("environment", {}):
+            service["environment"]["GATEWAY_PORT"] = "${GATEWAY_PORT:-80}"
         services[NAMES.get(name, name)] = service
     return result | {"services": services}
 

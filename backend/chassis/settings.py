@@ -356,7 +356,9 @@ def load_public_url(env: Env) -> str:
     """Return the address of the gateway as browsers see it, without a trailing slash."""
     gateway = get_service("gateway")
     port = env.number(gateway.port_variable, gateway.port)
-    return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+    # Browsers leave out the default port, also in the origin of a page.
+    default = "http://127.0.0.1" if port == 80 else f"http://127.0.0.1:{port}"
+    return env.text("PUBLIC_URL", default).rstrip("/")
 
 
 def load_browser_session_policy(env: Env) -> BrowserSessionPolicy:
