@@ -112,6 +112,8 @@ def test_database_url_defaults_to_a_sqlite_file_of_the_service(tmp_path, variabl
         ({}, "http://127.0.0.1:5000"),
         ({"GATEWAY_PORT": "8080"}, "http://127.0.0.1:8080"),
         ({"GATEWAY_PORT": "80"}, "http://127.0.0.1"),
+        ({"GATEWAY_PORT": "80", "TLS_CERTFILE": "server.pem"}, "https://127.0.0.1:80"),
+        ({"GATEWAY_PORT": "443", "TLS_CERTFILE": "server.pem"}, "https://127.0.0.1"),
         ({"GATEWAY_PORT": "80", "PUBLIC_URL": "https://suite.example/"}, "https://suite.example"),
     ],
 )
