@@ -2,6 +2,7 @@
 
     docker-compose.microservices.yml   docker-compose.yml with other names of services, on port 80
     deploy/swarm.yml                   docker-compose.yml as a stack of Docker Swarm
+    docker/Dockerfile                  deploy/Dockerfile, because BuildKit follows no link to it
     k8s/*.yaml                         the overlay deploy/k8s/overlays/production, by kind
 
 docs/compatibility.md says for whom.
@@ -86,6 +87,8 @@ def render_microservices(compose: Mapping[str, Any]) -> dict[str, Any]:
             networks["inner"]["aliases"] = sorted(aliases)
         if "ports" in service:
             service["ports"] = ["${GATEWAY_HOST:-127.0.0.1}:${GATEWAY_PORT:-80}:5000"]
+        if "GATEWAY_PORT" in service.get("environment", {}):
+            service["environment"]["GATEWAY_PORT"] = "${GATEWAY_PORT:-80}"
         services[NAMES.get(name, name)] = service
     return result | {"services": services}
 
@@ -173,6 +176,8 @@ def render_all(kubectl: str | None) -> dict[Path, str]:
     texts = {
         ROOT / "docker-compose.microservices.yml": MICROSERVICES_NOTE + _dump(microservices),
         ROOT / "deploy" / "swarm.yml": SWARM_NOTE + _dump(render_swarm(compose)),
+        ROOT / "docker" / "Dockerfile": NOTE.format(source="deploy/Dockerfile")
+        + (ROOT / "deploy" / "Dockerfile").read_text(),
     }
     if kubectl is not None:
         overlay = "deploy/k8s/overlays/production"

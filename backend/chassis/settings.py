@@ -356,7 +356,10 @@ def load_public_url(env: Env) -> str:
     """Return the address of the gateway as browsers see it, without a trailing slash."""
     gateway = get_service("gateway")
     port = env.number(gateway.port_variable, gateway.port)
-    return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+    scheme, usual_port = ("https", 443) if env.optional("TLS_CERTFILE") else ("http", 80)
+    # Browsers leave out the usual port, also in the origin of a page.
+    address = "127.0.0.1" if port == usual_port else f"127.0.0.1:{port}"
+    return env.text("PUBLIC_URL", f"{scheme}://{address}").rstrip("/")
 
 
 def load_browser_session_policy(env: Env) -> BrowserSessionPolicy:

@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,11 @@ from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.doctor.report import print_errors, print_report
 from backend.operations.path_length import check_path_length
 from backend.operations.supervisor.commands import SuiteCommands
-from backend.operations.supervisor.entrypoint import find_program, find_served_program
+from backend.operations.supervisor.entrypoint import (
+    find_program,
+    find_served_program,
+    read_command_variables,
+)
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.log_files import create_log_folder
 from backend.operations.supervisor.plan import (
@@ -89,7 +94,8 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             if options.service
             else find_served_program(_default_service(variables))
         )
-        return 0 if _is_ready(entry, variables) else 1
+        exported = {**variables.exported, **read_command_variables()}
+        return 0 if _is_ready(entry, replace(variables, exported=exported)) else 1
     if options.command == "migrate":
         return _migrate()
     if options.command == "install":

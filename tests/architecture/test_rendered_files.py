@@ -189,7 +189,8 @@ def test_production_refuses_the_values_of_the_secret_template():
 def test_dockerfile_serves_the_service_that_a_variable_names():
     dockerfile = ROOT / "docker" / "Dockerfile"
 
-    assert dockerfile.resolve() == ROOT / "deploy" / "Dockerfile"
+    # BuildKit reads a link to a file outside its folder as missing.
+    assert not dockerfile.is_symlink()
     assert dockerfile.read_text().rstrip().endswith('CMD ["serve"]')
 
 

@@ -4,7 +4,15 @@ import stat
 
 import pytest
 
-from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError, load_env
+from backend.chassis.settings import (
+    CommonSettings,
+    Env,
+    Secret,
+    SettingsError,
+    load_env,
+    load_public_url,
+)
+from backend.services.chat.settings import Settings as ChatSettings
 
 STRONG = "9kVt2Lw8_qZx7RbN4mPc6YhJ3sFd5GaTzQeUiXoB"
 PRODUCTION = {"APP_ENV": "production"}
@@ -96,6 +104,27 @@ def test_database_url_defaults_to_a_sqlite_file_of_the_service(tmp_path, variabl
     common = CommonSettings.from_env(env, "auth")
 
     assert common.get_database_url(env) == url.format(data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:5000"),
+        ({"GATEWAY_PORT": "8080"}, "http://127.0.0.1:8080"),
+        ({"GATEWAY_PORT": "80"}, "http://127.0.0.1"),
+        ({"GATEWAY_PORT": "80", "TLS_CERTFILE": "server.pem"}, "https://127.0.0.1:80"),
+        ({"GATEWAY_PORT": "443", "TLS_CERTFILE": "server.pem"}, "https://127.0.0.1"),
+        ({"GATEWAY_PORT": "80", "PUBLIC_URL": "https://suite.example/"}, "https://suite.example"),
+    ],
+)
+def test_public_url_of_all_services_is_that_of_the_gateway(tmp_path, variables, url):
+    inside = {"DATA_DIR": str(tmp_path), "GATEWAY_SERVICE_URL": "http://gateway:5000"}
+    env = Env(variables | inside)
+
+    assert load_public_url(env) == url
+    assert ChatSettings.from_env(env).public_url == url
+    provider = "https://chat.example"
+    assert ChatSettings.from_env(Env(inside | {"CHAT_PUBLIC_URL": provider})).public_url == provider
 
 
 def test_secret_file_sets_its_variable(tmp_path, monkeypatch):

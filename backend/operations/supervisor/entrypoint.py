@@ -1,6 +1,8 @@
-"""Detect the program that a container serves, so that its health check needs no argument."""
+"""Detect what a container serves and where, so that its health check needs no argument."""
 
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
@@ -8,6 +10,7 @@ from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 
 _COMMAND = Path("/proc/1/cmdline")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 # Names of services in the systems that the suite replaces (docs/compatibility.md).
 REPLACED_NAMES = {
     "api-gateway": "gateway",
@@ -33,13 +36,31 @@ def find_served_program(default: str, command: Path = _COMMAND) -> Service | Com
     Raises:
         CommandError: process 1 runs none.
     """
-    arguments = command.read_text("utf-8").split("\0") if command.exists() else []
-    while arguments and not arguments[-1]:
-        arguments.pop()
+    arguments = _read_arguments(command)
     entry = _find_serve_argument(arguments, default) or _find_companion(arguments)
     if entry is None:
         raise CommandError("Name a service: process 1 does not serve one.")
     return entry
+
+
+def read_command_variables(command: Path = _COMMAND) -> dict[str, str]:
+    """Return the variables that process 1 sets with `env NAME=VALUE … PROGRAM`.
+
+    They apply to the program and not to other commands in the container, such as health checks.
+    """
+    arguments = _read_arguments(command)
+    if "env" not in arguments:
+        return {}
+    following = arguments[arguments.index("env") + 1 :]
+    assignments = takewhile(_ASSIGNMENT.match, following)
+    return {name: value for name, _, value in (text.partition("=") for text in assignments)}
+
+
+def _read_arguments(command: Path) -> list[str]:
+    arguments = command.read_text("utf-8").split("\0") if command.exists() else []
+    while arguments and not arguments[-1]:
+        arguments.pop()
+    return arguments
 
 
 def _find_serve_argument(arguments: Sequence[str], default: str) -> Service | Companion | None:

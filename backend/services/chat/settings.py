@@ -8,7 +8,13 @@ from typing import Self
 from backend.ai.speech.settings import SpeechSettings
 from backend.chassis.catalog import get_service
 from backend.chassis.data_encryption.settings import NO_ENCRYPTION, EncryptionSettings
-from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
+from backend.chassis.settings import (
+    CommonSettings,
+    Env,
+    SettingsError,
+    load_public_url,
+    load_service_urls,
+)
 from backend.security.outbound import AllowedHost
 
 
@@ -45,14 +51,13 @@ class Settings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         common = CommonSettings.from_env(env, "chat")
-        gateway = load_service_urls(env, get_service("gateway"))[0]
         return cls(
             common=common,
             database_url=common.get_database_url(env),
             agent_urls=load_service_urls(env, get_service("agent")),
             auth_urls=load_service_urls(env, get_service("auth")),
             worker_port=env.number("CHAT_WORKER_PORT", 5041, min_value=1),
-            public_url=env.text("CHAT_PUBLIC_URL", gateway).rstrip("/"),
+            public_url=env.text("CHAT_PUBLIC_URL", load_public_url(env)).rstrip("/"),
             private_hosts=tuple(map(_parse_host, env.text_list("CHAT_PRIVATE_HOSTS"))),
             max_wait=timedelta(
                 milliseconds=env.number("REQUEST_TIMEOUT_MS", 30_000, min_value=100)

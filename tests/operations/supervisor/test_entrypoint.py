@@ -3,7 +3,10 @@
 import pytest
 
 from backend.chassis.console import CommandError
-from backend.operations.supervisor.entrypoint import find_served_program
+from backend.operations.supervisor.entrypoint import (
+    find_served_program,
+    read_command_variables,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,24 @@ def test_other_commands_of_process_1_raise_an_error(tmp_path, command):
         find_served_program("chat", cmdline)
     with pytest.raises(CommandError, match="Name a service"):
         find_served_program("chat", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        pytest.param(
+            "/sbin/docker-init -- env GATEWAY_HOST=::1 GATEWAY_PORT=5000 python -m "
+            "backend.operations serve gateway",
+            {"GATEWAY_HOST": "::1", "GATEWAY_PORT": "5000"},
+            id="env",
+        ),
+        pytest.param("python -m backend.operations serve rag", {}, id="no env"),
+        pytest.param("/sbin/docker-init -- env python -m x A=b", {}, id="argument"),
+    ],
+)
+def test_variables_of_the_command_of_process_1_are_found(tmp_path, command, variables):
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text(command.replace(" ", "\0") + "\0")
+
+    assert read_command_variables(cmdline) == variables
+    assert read_command_variables(tmp_path / "none") == {}
