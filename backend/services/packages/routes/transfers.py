@@ -21,10 +21,10 @@ from backend.security import (
 from backend.security.content_coding import open_body
 from backend.services.packages.domain import exports, imports
 from backend.services.packages.domain.event_schemas import TrackingEventInput
-from backend.services.packages.domain.import_errors import InvalidFile, InvalidLine
+from backend.services.packages.domain.import_errors import InvalidLine
 from backend.services.packages.domain.imports import Line
 from backend.services.packages.domain.packages import PackageReport, PackageService
-from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
+from backend.services.packages.errors import ExportTooLarge, FormatUnavailable, InvalidFile
 from backend.services.packages.model import PackageTexts
 from backend.services.packages.routes.packages import build_filter, build_sort, get_caller
 from backend.services.packages.routes.schemas import (
@@ -118,7 +118,7 @@ def export_packages(query: ExportQuery) -> Response:
 
 @transfers.post("/packages/import")
 @require_permission(Permission.PACKAGES_WRITE)
-@responds_with(ImportResponse)
+@responds_with(ImportResponse, errors=(InvalidFile,))
 @accepts_text(_IMPORT_EXAMPLES)
 def import_packages() -> ImportResponse:
     """Import packages and events from CSV (`text/csv`) or JSON lines (`application/x-ndjson`).
@@ -130,10 +130,7 @@ def import_packages() -> ImportResponse:
     file may have 10 MB and 100,000 lines, and can be encoded with gzip.
     """
     lines = _open_lines()
-    try:
-        result = imports.import_lines(use(PackageService), get_caller(), lines, _parse_line)
-    except InvalidFile as error:
-        raise HttpError(422, "invalid_file", "Invalid file", str(error)) from error
+    result = imports.import_lines(use(PackageService), get_caller(), lines, _parse_line)
     return ImportResponse(
         lines=result.lines,
         created=result.created,
