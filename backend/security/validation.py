@@ -8,8 +8,17 @@ from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, from_json
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from backend.security.content_coding import open_body
 from backend.security.http_errors import HttpError
@@ -57,8 +66,25 @@ def _require_visible_character(text: str) -> str:
     return text
 
 
+class _VisibleText:
+    """Rejects text without a visible character.
+
+    JSON Schema cannot express this, but its `minLength` shows that empty text is rejected.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(_require_visible_character, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"minLength": 1} | handler(schema)
+
+
 # Text with a visible character. White space and zero-width characters alone are rejected.
-VisibleText = AfterValidator(_require_visible_character)
+VisibleText = _VisibleText()
 
 
 class Input(BaseModel):

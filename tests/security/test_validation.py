@@ -15,7 +15,7 @@ from backend.security import (
     public,
     validate_input,
 )
-from backend.security.validation import parse_json
+from backend.security.validation import VisibleText, parse_json
 
 GOOD = {"name": "lamp"}
 
@@ -227,3 +227,14 @@ def test_text_with_a_visible_character_is_accepted(text):
 )
 def test_text_of_blanks_and_invisible_characters_is_not_visible(text):
     assert not has_visible_character(text)
+
+
+def test_schema_of_visible_text_excludes_empty_text():
+    class Form(BaseModel):
+        name: Annotated[str, Field(max_length=9), VisibleText]
+        title: Annotated[str, Field(min_length=2), VisibleText] | None = None
+
+    properties = Form.model_json_schema()["properties"]
+
+    assert (properties["name"]["minLength"], properties["name"]["maxLength"]) == (1, 9)
+    assert properties["title"]["anyOf"][0]["minLength"] == 2

@@ -132,7 +132,10 @@ def accepts_form(**fields: Schema) -> Callable[[View], View]:
 
 
 def accepts_text(examples: Mapping[str, str]) -> Callable[[View], View]:
-    """Document the text body that a view reads itself, with an example for each media type."""
+    """Document the text body that a view reads itself, with an example for each media type.
+
+    The view decodes the body with `backend.security.content_coding.open_body`.
+    """
 
     def decorate(view: View) -> View:
         view.text_examples = examples  # type: ignore[attr-defined]
@@ -390,6 +393,9 @@ def _collect_error_codes(rule: Rule, view: View, spec: _ResponseSpec) -> dict[in
         add(400, "malformed_json")
         add(415, "unsupported_media_type")
         add(422, "validation_failed")
+    if getattr(view, "text_examples", None) is not None:
+        add(400, "malformed_content_coding")
+        add(415, "unsupported_media_type", "unsupported_content_coding")
     if getattr(view, "form_fields", None) is not None:
         add(400, "bad_request")
         add(415, "unsupported_media_type")

@@ -1,12 +1,43 @@
-"""Server-sent events: formatting, and heartbeats while there are no events."""
+"""Server-sent events: formatting, positions, and heartbeats while there are no events."""
 
 import json
 import queue
 from collections.abc import Iterator
 
+from flask import request
+
+from backend.chassis.web.problems import ServiceError
+
 HEARTBEAT_SECONDS = 10.0
 # A comment line, which clients ignore.
 HEARTBEAT = b": still here\n\n"
+
+
+class InvalidLastEventId(ServiceError):
+    """The header Last-Event-ID is not the id of an event."""
+
+    status = 400
+    code = "invalid_last_event_id"
+    title = "Invalid Last-Event-ID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Last-Event-ID must be the id of a received event, a non-negative integer."
+        )
+
+
+def get_last_event_id(max_digits: int) -> int | None:
+    """Return the header Last-Event-ID of the current request, or None if it is missing.
+
+    Raises:
+        InvalidLastEventId: it is not an integer of at most *max_digits* digits.
+    """
+    value = request.headers.get("Last-Event-ID")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) <= max_digits):
+        raise InvalidLastEventId
+    return int(value)
 
 
 def format_event(name: str | None, data: object, number: int | None = None) -> bytes:

@@ -110,6 +110,14 @@ class QuotaExceeded(ServiceError):
         )
 
 
+class InvalidFile(ServiceError):
+    """The file cannot be imported at all. The message has the reason."""
+
+    status = 422
+    code = "invalid_file"
+    title = "Invalid file"
+
+
 class ExportTooLarge(ServiceError):
     """The export has more rows than a worksheet may have."""
 

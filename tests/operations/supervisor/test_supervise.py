@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_stop_ends_only_the_processes_of_its_own_suite(
     assert other.find_processes() == []
 
 
+@pytest.fixture
+def restore_sighup() -> Iterator[None]:
+    """Restore how this process handles SIGHUP, which the processes that it starts inherit."""
+    handler = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, handler)
+
+
+@pytest.mark.usefixtures("restore_sighup")
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
@@ -76,6 +86,7 @@ def test_stop_ends_only_the_processes_of_its_own_suite(
 def test_supervisor_stops_all_processes_after_a_signal(
     suite: StandInSuite, number: signal.Signals
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     suite.start()
     assert suite.supervisor
 
@@ -83,6 +94,20 @@ def test_supervisor_stops_all_processes_after_a_signal(
 
     assert suite.supervisor.wait(60) == 0
     assert suite.find_processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("restore_sighup")
+def test_supervisor_under_nohup_continues_after_sighup(suite: StandInSuite) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    suite.start()
+    assert suite.supervisor
+
+    suite.supervisor.send_signal(signal.SIGHUP)
+
+    assert suite.run("status").returncode == 0
+    assert suite.supervisor.poll() is None
+    assert all(is_healthy(port) for port in suite.ports.values())
 
 
 @pytest.mark.slow

@@ -483,6 +483,10 @@ def test_own_conversation_can_be_titled_resolved_and_deleted(client, ada):
         ({"content": "x" * 20_001}, "#/content"),
         ({"content": {"type": "text", "text": "x", "html": "y"}}, "#/content"),
         ({"content": {"type": "sticker"}}, "#/content"),
+        *(
+            ({"content": {"type": "link", "url": f"https://example.org/{text}"}}, "#/content/url")
+            for text in ("a b", "a\u0085b", "a\ufeffb", "a\x1cb", "a\n")
+        ),
         ({"content": "x", "channel": "telegram"}, "#/channel"),
         ({"content": "x", "client_id": "a b"}, "#/client_id"),
         ({"content": "x", "tenant_id": "other"}, "#/tenant_id"),

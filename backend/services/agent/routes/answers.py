@@ -10,9 +10,14 @@ from pydantic import Field
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent_stream, set_stream_reference
 from backend.chassis.web.openapi import request_example, responds_with_stream
-from backend.chassis.web.sse import HEARTBEAT, format_event, format_json_event
+from backend.chassis.web.sse import (
+    HEARTBEAT,
+    InvalidLastEventId,
+    format_event,
+    format_json_event,
+    get_last_event_id,
+)
 from backend.security import (
-    HttpError,
     Input,
     Permission,
     require_permission,
@@ -222,7 +227,9 @@ def resume_run(body: ApprovalDecision, session_id: str) -> Response:
 @bp.get("/sessions/<session_id>/events")
 @require_permission(Permission.AGENT_QUERY)
 @validate_query(EventsQuery)
-@responds_with_stream("text/event-stream", errors=(ConversationNotFound, RunNotFound))
+@responds_with_stream(
+    "text/event-stream", errors=(ConversationNotFound, RunNotFound, InvalidLastEventId)
+)
 def stream_session_events(query: EventsQuery, session_id: str) -> Response:
     """Stream the events of the current or latest answer of a session.
 
@@ -230,22 +237,11 @@ def stream_session_events(query: EventsQuery, session_id: str) -> Response:
     continues with the next event. `run_id`, from the `session` event, selects one run. Closing this
     stream does not stop the answer. Any worker can serve it.
     """
+    last_event_id = get_last_event_id(_MAX_EVENT_ID_DIGITS) or 0
     events = use(EventStreamService).resume_stream(
-        get_caller(), session_id, query.run_id, _get_last_event_id(), to_sse_events
+        get_caller(), session_id, query.run_id, last_event_id, to_sse_events
     )
     return create_stream_response(events, _format_events(events, StreamSubscriber.from_request()))
-
-
-def _get_last_event_id() -> int:
-    value = request.headers.get("Last-Event-ID", "0")
-    if not (value.isascii() and value.isdecimal() and len(value) <= _MAX_EVENT_ID_DIGITS):
-        raise HttpError(
-            400,
-            "invalid_last_event_id",
-            "Invalid Last-Event-ID",
-            "Last-Event-ID must be the id of a received event, a non-negative integer.",
-        )
-    return int(value)
 
 
 def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:

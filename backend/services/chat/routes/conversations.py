@@ -3,16 +3,20 @@
 from collections.abc import Generator
 from typing import Annotated, Any, Literal
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.file_downloads import send_download
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.paging import PageQuery, paginate
-from backend.chassis.web.sse import format_event, format_json_event
+from backend.chassis.web.sse import (
+    InvalidLastEventId,
+    format_event,
+    format_json_event,
+    get_last_event_id,
+)
 from backend.security import (
-    HttpError,
     Permission,
     require_permission,
     validate_input,
@@ -54,7 +58,7 @@ conversations = Blueprint("conversations", __name__, url_prefix="/conversations"
 
 # Streams also read the tables at this interval, in case a signal was lost.
 _POLL_SECONDS = 1.0
-_MAX_EVENT_ID_DIGITS = 15
+MAX_EVENT_ID_DIGITS = 15
 _IDS = r"^[A-Za-z0-9_-]{1,40}(,[A-Za-z0-9_-]{1,40}){0,99}$"
 # Types that a browser shows without running anything. Others are downloaded.
 _SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -197,7 +201,7 @@ def set_typing(body: TypingChange | None, conversation_id: str) -> None:
 
 @conversations.get("/<conversation_id>/events")
 @require_permission(Permission.CHAT_USE)
-@responds_with_stream("text/event-stream", errors=(ConversationNotFound,))
+@responds_with_stream("text/event-stream", errors=(ConversationNotFound, InvalidLastEventId))
 def stream_events(conversation_id: str) -> Response:
     """Stream the changes of a conversation.
 
@@ -208,7 +212,7 @@ def stream_events(conversation_id: str) -> Response:
     """
     caller = get_caller()
     service = use(ConversationService)
-    last = get_last_event_id()
+    last = get_last_event_id(MAX_EVENT_ID_DIGITS)
     position = service.get_change_seq(caller, conversation_id)
     if last is not None:
         position = min(last, position)
@@ -250,20 +254,6 @@ def write_change(change: Change) -> str:
     if isinstance(data, ConversationView):
         return ConversationResponse.from_view(data).model_dump_json()
     return ParticipantResponse.from_view(data).model_dump_json()
-
-
-def get_last_event_id() -> int | None:
-    value = request.headers.get("Last-Event-ID")
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdecimal() and len(value) <= _MAX_EVENT_ID_DIGITS):
-        raise HttpError(
-            400,
-            "invalid_last_event_id",
-            "Invalid Last-Event-ID",
-            "Last-Event-ID must be the id of a received event, a non-negative integer.",
-        )
-    return int(value)
 
 
 def _cursor_key(view: ConversationView) -> tuple[str, str]:

@@ -20,7 +20,9 @@ ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x
 MAX_TEXT = 20_000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), VisibleText]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300), VisibleText]
-Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^https?://[^\s]+$")]
+# Regular expressions differ in whether U+0085 and U+FEFF are white space.
+_URL = r"^https?://[^\s\x00-\x1f\x7f-\x9f\ufeff]+$"
+Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=_URL)]
 
 
 class OptionInput(Input):

@@ -12,7 +12,12 @@ from pydantic import Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
-from backend.chassis.web.sse import format_event, format_json_event
+from backend.chassis.web.sse import (
+    InvalidLastEventId,
+    format_event,
+    format_json_event,
+    get_last_event_id,
+)
 from backend.security import Input, invalid_field, public, validate_input, validate_query
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.changes import ChangeBoard
@@ -48,7 +53,7 @@ from backend.services.chat.errors import (
     VisitorBlocked,
     VisitorTokenRejected,
 )
-from backend.services.chat.routes.conversations import get_last_event_id
+from backend.services.chat.routes.conversations import MAX_EVENT_ID_DIGITS
 from backend.services.chat.routes.schemas import ReadMove, TypingChange
 from backend.services.chat.routes.streams import StreamGuard, create_stream_response
 from backend.services.chat.routes.visitor_schemas import (
@@ -236,7 +241,10 @@ def set_visitor_typing(body: TypingChange | None) -> None:
 
 @visitors.get("/events")
 @public
-@responds_with_stream("text/event-stream", errors=(*_ERRORS, ConversationNotFound, TooManyStreams))
+@responds_with_stream(
+    "text/event-stream",
+    errors=(*_ERRORS, ConversationNotFound, TooManyStreams, InvalidLastEventId),
+)
 @request_example(account=_EXAMPLE)
 def stream_visitor_events() -> Response:
     """Stream the changes of the visitor's conversation.
@@ -247,7 +255,7 @@ def stream_visitor_events() -> Response:
     """
     visitor = _authenticate()
     conversation_id = use(VisitorConversations).get_id(visitor)
-    last = get_last_event_id()
+    last = get_last_event_id(MAX_EVENT_ID_DIGITS)
     position = use(ConversationService).get_change_seq(visitor, conversation_id)
     streams = use(VisitorStreams)
     streams.acquire(visitor.visitor_id)

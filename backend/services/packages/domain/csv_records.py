@@ -15,9 +15,9 @@ from typing import Final, cast
 from backend.services.packages.domain.import_errors import (
     MAX_LINE_CHARACTERS,
     MAX_LINES,
-    InvalidFile,
     InvalidLine,
 )
+from backend.services.packages.errors import InvalidFile
 
 _SEPARATORS: Final = (",", ";", "\t")
 _QUOTED_TEXT: Final = re.compile(r'(?:[^"]++|"")*+')

@@ -1,4 +1,4 @@
-"""Limits of the files of an import, and errors of files and lines."""
+"""Limits of the files of an import, and errors of lines."""
 
 from typing import Final
 
@@ -13,7 +13,3 @@ class InvalidLine(Exception):
         super().__init__(detail)
         self.code = code
         self.pointer = pointer
-
-
-class InvalidFile(Exception):
-    """The file cannot be imported at all. The message has the reason."""

@@ -14,11 +14,10 @@ from backend.services.packages.domain.exports import COLUMNS
 from backend.services.packages.domain.import_errors import (
     MAX_LINE_CHARACTERS,
     MAX_LINES,
-    InvalidFile,
     InvalidLine,
 )
 from backend.services.packages.domain.packages import Caller
-from backend.services.packages.errors import InvalidEvents
+from backend.services.packages.errors import InvalidEvents, InvalidFile
 
 MAX_ERRORS: Final = 1000
 _BATCH: Final = 200

@@ -22,10 +22,10 @@ from backend.security.content_coding import open_body
 from backend.services.packages.domain import exports, imports
 from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.event_schemas import TrackingEventInput
-from backend.services.packages.domain.import_errors import InvalidFile, InvalidLine
+from backend.services.packages.domain.import_errors import InvalidLine
 from backend.services.packages.domain.imports import Line
 from backend.services.packages.domain.packages import PackageService
-from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
+from backend.services.packages.errors import ExportTooLarge, FormatUnavailable, InvalidFile
 from backend.services.packages.model import PackageTexts
 from backend.services.packages.routes.packages import build_filter, build_sort, get_caller
 from backend.services.packages.routes.schemas import (
@@ -119,7 +119,7 @@ def export_packages(query: ExportQuery) -> Response:
 
 @transfers.post("/packages/import")
 @require_permission(Permission.PACKAGES_WRITE)
-@responds_with(ImportResponse)
+@responds_with(ImportResponse, errors=(InvalidFile,))
 @accepts_text(_IMPORT_EXAMPLES)
 def import_packages() -> ImportResponse:
     """Import packages and events from CSV (`text/csv`) or JSON lines (`application/x-ndjson`).
@@ -131,10 +131,7 @@ def import_packages() -> ImportResponse:
     file may have 10 MB and 100,000 lines, and can be encoded with gzip.
     """
     lines = _open_lines()
-    try:
-        result = imports.import_lines(use(EventService), get_caller(), lines, _parse_line)
-    except InvalidFile as error:
-        raise HttpError(422, "invalid_file", "Invalid file", str(error)) from error
+    result = imports.import_lines(use(EventService), get_caller(), lines, _parse_line)
     return ImportResponse(
         lines=result.lines,
         created=result.created,
