@@ -199,7 +199,12 @@ def find_identity(session: Session, account_id: str, value: str) -> Identity | N
     """Return the identity with *value* in any scheme, or None."""
     return session.scalar(
         select(Identity)
-        .where(Identity.account_id == account_id, Identity.value == value)
+        .where(
+            Identity.account_id == account_id,
+            # The index has the scheme before the value.
+            Identity.scheme.in_((*NAMED_SCHEMES, PLAIN_SCHEME)),
+            Identity.value == value,
+        )
         .order_by(Identity.created_at)
         .limit(1)
     )
