@@ -110,7 +110,7 @@ def _share_compiled_statements() -> None:
 
 
 def _read_yaml_with_libyaml() -> None:
-    """Let `yaml.safe_load` use the parser in C, which takes a tenth of the time."""
+    """Let `yaml.safe_load` use the parser in C, which is faster."""
     pytest.MonkeyPatch().setattr(yaml, "SafeLoader", yaml.CSafeLoader)
 
 
