@@ -123,7 +123,8 @@ def test_migration_file_name_matches_its_revision_and_predecessor(name):
 
 def test_create_app_leaves_no_thread_that_prevents_exit(build):
     # gunicorn forks after loading; a thread started before does not exist in the worker.
+    before = set(threading.enumerate())
     for name in FOLDERS:
         build(name)
-    others = set(threading.enumerate()) - {threading.main_thread()}
+    others = set(threading.enumerate()) - before
     assert [thread.name for thread in others if not thread.daemon] == []

@@ -99,8 +99,14 @@ def test_no_text_is_without_use() -> None:
 # Errors that only programs, providers and other services receive.
 _NOT_SHOWN = {
     *("asset_not_found", "bad_target", "body_too_large", "draining", "invalid_api_key"),
-    *("invalid_clerk_token", "invalid_handshake", "invalid_id_token", "invalid_position"),
-    *("invalid_refresh_token", "invalid_signature", "invalid_ticket", "invalid_topics"),
+    *("invalid_clerk_token", "invalid_handshake", "invalid_id_token", "invalid_last_event_id"),
+    *(
+        "invalid_position",
+        "invalid_refresh_token",
+        "invalid_signature",
+        "invalid_ticket",
+        "invalid_topics",
+    ),
     *("origin_not_allowed", "other_origin", "refresh_reused", "totp_required", "unknown_topic"),
     *("upgrade_required", "visitor_token_rejected"),
     # Their texts name the time until the next attempt.

@@ -50,7 +50,7 @@ def record_together(app, *writes) -> list:
         results = []
         for count, write in enumerate(writes, 1):
             results.append(pool.submit(write))
-            wait_until(lambda count=count: len(groups._waiting) == count)
+            wait_until(lambda count=count: groups.count_waiting() == count)
         leave.set()
         first.result(60)
         return [result.result(60) for result in results]

@@ -48,6 +48,7 @@ const problems = {
   invalid_content: (detail) => `Der Inhalt ist ungültig: ${detail}`,
   invalid_credentials: "Benutzername oder Passwort ist falsch.",
   invalid_email_token: "Der Link ist abgelaufen oder wurde schon benutzt. Ändern Sie die Adresse erneut.",
+  invalid_file: (detail) => `Die Datei kann nicht importiert werden: ${detail}`,
   invalid_invitation: "Die Einladung ist abgelaufen, zurückgezogen oder schon angenommen.",
   invalid_reset_token: "Der Link ist abgelaufen oder wurde schon benutzt. Fordern Sie einen neuen an.",
   invalid_setup_token: "Der Link zur Einrichtung ist abgelaufen oder wurde schon benutzt.",
