@@ -125,7 +125,6 @@ CHAT_ANSWERS: dict[str, Any] = {
             conversation(2, title="", owner_id="id-grace", contact_id=None, contact_name=""),
         ]
     ),
-    "GET /auth/colleagues": list_page([{"id": "id-grace", "name": "Grace Hopper"}]),
     "GET /admin/users/id-grace/stats": USER_STATS,
     "GET /auth/users/id-grace": GRACE,
 }
@@ -188,7 +187,8 @@ def test_retention_is_changed_and_errors_are_at_the_field(context: BrowserContex
 
 
 def test_history_is_searched_read_exported_and_deleted(context: BrowserContext) -> None:
-    app = AppPage(context, CHAT_ANSWERS)
+    colleagues = list_page([{"id": "id-grace", "name": "Grace Hopper"}])
+    app = AppPage(context, CHAT_ANSWERS | {"GET /auth/colleagues": colleagues})
     app.answers["GET /admin/chat/history/conv_1"] = conversation(1) | {
         "messages": [message("<b>Where is my parcel?</b>"), message("", deleted_at="2026-11-30")]
     }
