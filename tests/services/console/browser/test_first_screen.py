@@ -77,6 +77,23 @@ def test_text_typed_before_the_scripts_follows_the_draft(
     assert app.findings == []
 
 
+def test_question_completed_before_the_scripts_is_sent_once(context: BrowserContext) -> None:
+    app = AppPage(context, {"POST /agent/query": Failure(503, "agent_unavailable")})
+    held = _hold_scripts(app)
+    expect(app.page.locator(".early-composer textarea")).to_be_focused()
+    app.page.keyboard.type("Which pump needs oil?")
+    app.page.keyboard.press("Enter")
+    app.page.keyboard.type(" Typed after Enter.")
+
+    (script,) = held
+    with app.page.expect_request("**/agent/query"):
+        script.fallback()
+    expect(app.page.locator(".request")).to_contain_text("Which pump needs oil?")
+    expect(app.page.locator(".composer textarea")).to_have_value("")
+    bodies = [body for _, body in app.list_calls("POST /agent/query")]
+    assert {body["user_request"] for body in bodies} == {"Which pump needs oil?"}
+
+
 def test_other_screens_have_no_early_field(context: BrowserContext) -> None:
     app = AppPage(context)
     _hold_scripts(app, "/documents")

@@ -19,10 +19,14 @@ import { followEnd } from "./scrolling.js";
 
 const getId = () => matchPath("/c/:id", route.value.path)?.id ?? null;
 
+let isDraftComplete = false;
+
 /** Keep what was typed into the field of index.html, until the modules were loaded, as a draft. */
 export function keepEarlyText() {
-  const text = document.querySelector(".early-composer textarea")?.value;
-  if (text) writeDraft(getId(), readDraft(getId()) + text);
+  const field = document.querySelector(".early-composer textarea");
+  if (!field?.value) return;
+  writeDraft(getId(), readDraft(getId()) + field.value);
+  isDraftComplete = field.readOnly; // as early.js sets it
 }
 
 export function conversationPage() {
@@ -66,6 +70,11 @@ function threadView(thread) {
   const scrolling = followEnd(scroller);
   const input = composer(thread, { onSend: scrolling.scrollToEnd, onType: prefetch });
   if (isNew && readDraft(null)) afterPaint(prefetch);
+  effect(() => {
+    if (!isDraftComplete || thread.isLoading.value || thread.id.value !== getId()) return;
+    isDraftComplete = false;
+    if (!thread.loadError.peek()) untracked(input.send);
+  });
   append(scroller, [
     messagesColumn(thread, isEmpty),
     () => isEmpty.value && emptyContent(thread, isNew, input),
