@@ -2,7 +2,10 @@
 
 import select
 import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -10,6 +13,10 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 # they do not take the place of those that handle requests.
 _NEXT_REQUEST_MS = 50
 _MAX_WAITING_THREADS = 16
+# gunicorn discards as many bytes of a body that the application did not read. With more, it closes
+# the connection.
+_MAX_DISCARDED_BYTES = 64 * 1024
+WsgiApp = Callable[[Any, Callable[..., Any]], Iterable[bytes]]
 
 
 class KeepAliveWorker(ThreadWorker):
@@ -23,6 +30,10 @@ class KeepAliveWorker(ThreadWorker):
     def init_process(self) -> None:
         self._waiting_threads = threading.BoundedSemaphore(_MAX_WAITING_THREADS)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = announce_close_after_unread_body(self.wsgi)
 
     def handle(self, conn: TConn) -> bool:
         while True:
@@ -46,3 +57,29 @@ class KeepAliveWorker(ThreadWorker):
             return bool(poll.poll(_NEXT_REQUEST_MS))
         finally:
             self._waiting_threads.release()
+
+
+def announce_close_after_unread_body(app: WsgiApp) -> WsgiApp:
+    """Return *app* whose early responses to large requests have `Connection: close`.
+
+    gunicorn would announce that the connection stays open, and close it because of the unread body.
+    The gateway could send the next request, of another user, on this connection, where it is lost.
+    """
+
+    def call(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(*arguments: Any) -> Any:
+            if _has_large_unread_body(environ["wsgi.input"]):
+                start_response.__self__.force_close()  # type: ignore[attr-defined] # of gunicorn
+            return start_response(*arguments)
+
+        return app(environ, start)
+
+    return call
+
+
+def _has_large_unread_body(body: Body) -> bool:
+    reader = body.reader
+    if isinstance(reader, LengthReader):
+        return bool(reader.length > _MAX_DISCARDED_BYTES)
+    # A chunked body is of any length until its end was read.
+    return getattr(reader, "parser", None) is not None

@@ -240,3 +240,27 @@ def test_service_handles_as_many_requests_at_once_as_it_has_threads(port, tmp_pa
         process.terminate()
 
     assert most == 2
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(
+    ("body", "stays_open"),
+    [
+        (b"x" * 10_000, True),
+        (b"x" * 200_000, False),
+        (iter([b"x" * 100_000] * 2), False),
+    ],
+    ids=["small body", "large body", "chunked body"],
+)
+def test_early_response_announces_whether_the_connection_stays_open(port, body, stays_open):
+    request_health(port)
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        for _ in range(3 if stays_open else 1):
+            connection.request("POST", "/unknown", body=body)
+            response = connection.getresponse()
+            assert response.status == 404
+            assert response.read()
+            assert (response.headers["Connection"] != "close") is stays_open
+    finally:
+        connection.close()

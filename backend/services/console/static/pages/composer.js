@@ -19,7 +19,7 @@ const HAS_TOUCH = window.matchMedia("(pointer: coarse)").matches;
 /**
  * @param {import("../model/thread.js").Thread} thread
  * @param {{onSend: () => void, onType: () => void}} options
- * @returns {{element: Element, setText: (text: string) => void, send: () => void}}
+ * @returns {{element: Element, setText: (text: string) => void}}
  */
 export function composer(thread, { onSend, onType }) {
   const hasText = signal(false);
@@ -64,7 +64,7 @@ export function composer(thread, { onSend, onType }) {
     uploadArea(),
     html.div({ class: "composer-box", onclick: (event) => event.target === event.currentTarget && field.focus() }, field, toolRow(thread, hasText)),
   );
-  return { element, setText, send };
+  return { element, setText };
 }
 
 /** Element for the progress of uploads, which is loaded with the first file. */
