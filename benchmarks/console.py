@@ -6,8 +6,7 @@ Starts a suite on free ports with a scripted model, opens the console in a headl
 prints each budget with the measured value. Times are medians of five page loads or percentiles of
 all samples. CPU x 4 is the throttling of Chromium's developer tools. CPU is the time of the page's
 main thread, which depends less on what else the machine does. A page is usable when the frame with
-the field for questions has been painted: what is typed from then on is kept. It is complete when
-the screen of the scripts has been painted: questions can be sent. "Again" is a visit with the
+the field for questions has been painted. "Again" is a visit with the
 service worker, which has the files. A token arrives when its event is parsed. Needs the test
 requirements and a browser (CONSOLE_TEST_BROWSER, default /usr/bin/chromium).
 """
@@ -27,7 +26,6 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     CDPSession,
-    ConsoleMessage,
     Page,
     sync_playwright,
 )
@@ -43,16 +41,14 @@ _ANSWER_BYTES = 200_000
 _TYPING_MS = 300
 _READY = ".composer textarea"
 
-# Reports when a frame has been painted with the field for questions, and with the composer of the
-# scripts. A script of the driver that waits for them would take time of the page.
-_REPORT_TIMES = f"""
-const report = (name, selector) => new MutationObserver((_, observer) => {{
-  if (!document.querySelector(selector)) return;
+# Reports when a frame has been painted with the field for questions. A script of the driver that
+# waits for it would take time of the page.
+_REPORT_USABLE = f"""
+new MutationObserver((_, observer) => {{
+  if (!document.querySelector("{_READY}")) return;
   observer.disconnect();
-  requestAnimationFrame(() => setTimeout(() => console.debug(name, performance.now())));
+  requestAnimationFrame(() => setTimeout(() => console.debug("usable", performance.now())));
 }}).observe(document, {{ childList: true, subtree: true }});
-report("usable", ".composer-box > textarea");
-report("complete", "{_READY}");
 """
 
 # Sum of layout shifts, and times of paints and of interactions.
@@ -123,10 +119,9 @@ class Row:
 
 @dataclass(frozen=True)
 class _Load:
-    """Times until a page was usable and complete, and the CPU time of its main thread."""
+    """Time until a page was usable, and the CPU time of its main thread until then."""
 
     usable_seconds: float
-    complete_seconds: float
     cpu_seconds: float
 
 
@@ -172,7 +167,7 @@ def _measure(suite: Suite, model: ScriptedModel, browser: Browser, questions: in
 def _open_context(suite: Suite, browser: Browser, username: str, *scripts: str) -> BrowserContext:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     context.set_default_timeout(120_000)
-    for script in ("localStorage.setItem('has_session', 'true')", _REPORT_TIMES, *scripts):
+    for script in ("localStorage.setItem('has_session', 'true')", _REPORT_USABLE, *scripts):
         context.add_init_script(script)
     response = context.request.post(
         f"{suite.url}/auth/login",
@@ -226,23 +221,15 @@ def _measure_loads(suite: Suite, browser: Browser, username: str) -> Iterator[Ro
 
 
 def _measure_load(page: Page, session: CDPSession, suite: Suite) -> _Load:
-    usable, complete = _load(page, suite)
-    return _Load(usable, complete, _get_metrics(session)["TaskDuration"])
+    usable = _load(page, suite)
+    return _Load(usable, _get_metrics(session)["TaskDuration"])
 
 
-def _load(page: Page, suite: Suite) -> tuple[float, float]:
-    """Load the home screen and return the seconds until it was usable and complete."""
-    times: dict[str, float] = {}
-
-    def is_complete(message: ConsoleMessage) -> bool:
-        name, _, time_ms = message.text.partition(" ")
-        if name in ("usable", "complete"):
-            times[name] = float(time_ms) / 1000
-        return name == "complete"
-
-    with page.expect_console_message(is_complete):
+def _load(page: Page, suite: Suite) -> float:
+    """Load the home screen and return the seconds until it was usable."""
+    with page.expect_console_message(lambda message: message.text.startswith("usable ")) as found:
         page.goto(f"{suite.url}/console/", wait_until="commit")
-    return times["usable"], times["complete"]
+    return float(found.value.text.partition(" ")[2]) / 1000
 
 
 def _get_first_paint(page: Page) -> float:
@@ -252,9 +239,8 @@ def _get_first_paint(page: Page) -> float:
 
 def _format_loads(loads: list[_Load]) -> str:
     usable = statistics.median(load.usable_seconds for load in loads)
-    complete = statistics.median(load.complete_seconds for load in loads)
     cpu = statistics.median(load.cpu_seconds for load in loads)
-    return f"{usable:.2f} s; complete after {complete:.2f} s, {cpu:.2f} s CPU"
+    return f"{usable:.2f} s, {cpu:.2f} s CPU"
 
 
 def _measure_answers(

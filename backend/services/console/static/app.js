@@ -10,7 +10,6 @@ import { clearAgentOptions } from "./model/agent.js";
 import { clearConversations } from "./model/conversations.js";
 import { clearPages } from "./model/evidence.js";
 import { loadLocale, loadUser, user } from "./model/session.js";
-import { keepEarlyText } from "./pages/conversation.js";
 import { currentScreen } from "./pages/screens.js";
 import { shell } from "./pages/shell.js";
 import { loadModule, loadStyle } from "./ui/lazy.js";
@@ -34,7 +33,6 @@ async function start() {
   startRouter();
   addBundledTexts("en", english);
   await Promise.all([loadLocale(), loadUserWithRetry()]);
-  keepEarlyText();
   document.body.replaceChildren(noticeArea);
   const view = computed(() => (Object.hasOwn(LINK_PAGES, route.value.path) ? route.value.path : user.value ? `user ${user.value.id}` : "sign-in"));
   let previous = null;
@@ -81,7 +79,6 @@ function showServerError(error, delay) {
       resolve();
     };
     document.title = t("productName");
-    keepEarlyText();
     document.body.replaceChildren(html.main({ class: "start-error" }, html.h1({ class: "title" }, t("productName")), errorState(error, retry)));
   });
 }

@@ -19,16 +19,6 @@ import { followEnd } from "./scrolling.js";
 
 const getId = () => matchPath("/c/:id", route.value.path)?.id ?? null;
 
-let isDraftComplete = false;
-
-/** Keep what was typed into the field of index.html, until the modules were loaded, as a draft. */
-export function keepEarlyText() {
-  const field = document.querySelector(".early-composer textarea");
-  if (!field?.value) return;
-  writeDraft(getId(), readDraft(getId()) + field.value);
-  isDraftComplete = field.readOnly; // as early.js sets it
-}
-
 export function conversationPage() {
   const thread = signal(null);
   // The menus that need them are closed.
@@ -62,6 +52,8 @@ function threadView(thread) {
     const id = thread.id.value;
     if (isNew && id && openConversationId.peek() !== id) {
       openConversationId.value = id;
+      writeDraft(id, readDraft(null));
+      writeDraft(null, "");
       untracked(() => navigate(`/c/${id}`));
     }
   });
@@ -70,11 +62,6 @@ function threadView(thread) {
   const scrolling = followEnd(scroller);
   const input = composer(thread, { onSend: scrolling.scrollToEnd, onType: prefetch });
   if (isNew && readDraft(null)) afterPaint(prefetch);
-  effect(() => {
-    if (!isDraftComplete || thread.isLoading.value || thread.id.value !== getId()) return;
-    isDraftComplete = false;
-    if (!thread.loadError.peek()) untracked(input.send);
-  });
   append(scroller, [
     messagesColumn(thread, isEmpty),
     () => isEmpty.value && emptyContent(thread, isNew, input),
