@@ -72,3 +72,15 @@ def test_frame_has_the_place_of_the_shell_that_replaces_it(context: BrowserConte
     assert [(box["x"], box["width"]) for box in before if box] == [
         (box["x"], box["width"]) for box in after if box
     ]
+
+
+def test_user_who_may_not_ask_starts_at_the_first_permitted_screen(
+    context: BrowserContext,
+) -> None:
+    app = AppPage(context)
+    app.answers["GET /auth/me"] = app.answers["GET /auth/me"] | {"permissions": ["packages:read"]}
+    page = app.open("/")
+    expect(page).to_have_url(f"{BASE}/console/packages")
+    expect(page.get_by_role("heading", name="Packages", level=1)).to_be_visible()
+    page.goto(f"{BASE}/console/c/c-1")
+    expect(page.get_by_role("heading", name="You do not have access")).to_be_visible()

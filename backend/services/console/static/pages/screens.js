@@ -6,7 +6,7 @@
 import { html, renderOnChange, replaceChildren } from "../lib/dom.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { computed, createScope } from "../lib/reactive.js";
-import { consolePath, matchPath, route } from "../lib/router.js";
+import { consolePath, matchPath, navigate, route } from "../lib/router.js";
 import { unreadCount } from "../model/unread_count.js";
 import { can } from "../model/session.js";
 import { loadModule, loadStyle } from "../ui/lazy.js";
@@ -85,12 +85,20 @@ export function currentScreen() {
     () => found.value,
     () => {
       const { screen, parameters } = findScreen(route.peek().path);
-      if (screen === "conversation") return can("agent:query") ? conversationPage() : forbidden("agent:query");
+      if (screen === "conversation") return can("agent:query") ? conversationPage() : pageWithoutConversations();
       if (!screen) return notFound();
       if (screen.permission && !can(screen.permission)) return forbidden(screen.permission);
       return lazyScreen(screen, parameters);
     },
   );
+}
+
+/** Go from the start page to the first screen of the menu that the user may see. */
+function pageWithoutConversations() {
+  const first = SCREENS.find(({ icon, permission }) => icon && permission && can(permission));
+  if (route.peek().path !== "/" || !first) return forbidden("agent:query");
+  queueMicrotask(() => navigate(first.path, { replace: true }));
+  return createMain();
 }
 
 function lazyScreen(screen, parameters) {
