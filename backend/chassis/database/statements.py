@@ -14,6 +14,9 @@ from sqlalchemy import (
     Insert,
     Select,
     Update,
+    and_,
+    bindparam,
+    or_,
     select,
 )
 from sqlalchemy.orm import (
@@ -25,6 +28,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 T = TypeVar("T")
+_Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 # Key in `Session.info`: the connection of the session's only transaction.
 _CONNECTION: Final = "connection"
 # Statements with lists of values are compiled for these numbers of values.
@@ -56,6 +60,24 @@ def split_list(values: Collection[T]) -> Iterator[list[T]]:
         size = next((size for size in _LIST_SIZES if size >= len(remaining)), _LIST_SIZES[-1])
         part, remaining = remaining[:size], remaining[size:]
         yield part + part[-1:] * (size - len(part))
+
+
+def is_one_of_pairs(first: _Column, second: _Column, count: int) -> ColumnElement[bool]:
+    """Return the condition that two columns have one of the *count* pairs of `bind_pairs`."""
+    return or_(
+        *(
+            and_(first == bindparam(f"first_{index}"), second == bindparam(f"second_{index}"))
+            for index in range(count)
+        )
+    )
+
+
+def bind_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return the parameters of `is_one_of_pairs`."""
+    parameters: dict[str, Any] = {}
+    for index, (first, second) in enumerate(pairs):
+        parameters |= {f"first_{index}": first, f"second_{index}": second}
+    return parameters
 
 
 class CompiledStatement:

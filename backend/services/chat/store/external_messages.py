@@ -9,7 +9,12 @@ from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.chassis.data_encryption.columns import open_instance
-from backend.chassis.database.statements import CompiledQuery, split_list
+from backend.chassis.database.statements import (
+    CompiledQuery,
+    bind_pairs,
+    is_one_of_pairs,
+    split_list,
+)
 from backend.services.chat.store.tables import (
     Attachment,
     Contact,
@@ -37,15 +42,7 @@ _FIND_OF_CONTACT: Final = CompiledQuery(
 @cache
 def _build_conversations_query(column: str, count: int) -> CompiledQuery[Conversation]:
     """Return the query for conversations by pairs of an account and the *column*."""
-    values = getattr(Conversation, column)
-    is_one = [
-        and_(
-            Conversation.account_id == bindparam(f"account_{index}"),
-            values == bindparam(f"value_{index}"),
-        )
-        for index in range(count)
-    ]
-    conditions = [or_(*is_one)]
+    conditions = [is_one_of_pairs(Conversation.account_id, getattr(Conversation, column), count)]
     if column == "contact_id":
         conditions.append(Conversation.is_group.is_(False))
     return CompiledQuery(
@@ -61,10 +58,10 @@ def _build_contacts_query(count: int) -> CompiledQuery[Contact]:
     """Return the query for contacts by pairs of an account and an id, with the identities."""
     is_one = [
         and_(
-            Identity.account_id == bindparam(f"account_{index}"),
+            Identity.account_id == bindparam(f"first_{index}"),
             # The schemes are named because the index has them before the values.
             Identity.scheme.in_((*NAMED_SCHEMES, PLAIN_SCHEME)),
-            Identity.value == bindparam(f"value_{index}"),
+            Identity.value == bindparam(f"second_{index}"),
         )
         for index in range(count)
     ]
@@ -110,18 +107,10 @@ def _list_conversations(
     found: dict[tuple[str, str], Conversation] = {}
     for part in split_list(pairs):
         query = _build_conversations_query(column, len(part))
-        for conversation, _ in query.list_rows(session, _number_pairs(part)):
+        for conversation, _ in query.list_rows(session, bind_pairs(part)):
             pair = (conversation.account_id, getattr(conversation, column))
             found.setdefault(pair, conversation)
     return found
-
-
-def _number_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for index, (account_id, value) in enumerate(pairs):
-        parameters[f"account_{index}"] = account_id
-        parameters[f"value_{index}"] = value
-    return parameters
 
 
 def find_external_message(
@@ -224,7 +213,7 @@ def list_contacts_with_ids(
     found: dict[tuple[str, str], dict[str, Contact]] = {}
     for part in split_list(ids):
         query = _build_contacts_query(len(part))
-        for contact, (account_id, scheme, value) in query.list_rows(session, _number_pairs(part)):
+        for contact, (account_id, scheme, value) in query.list_rows(session, bind_pairs(part)):
             found.setdefault((account_id, value), {})[scheme] = contact
     return found
 

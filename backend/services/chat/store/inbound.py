@@ -9,10 +9,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import Table, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from backend.chassis.database.statements import CompiledStatement, split_list
+from backend.chassis.database.statements import (
+    CompiledStatement,
+    bind_pairs,
+    is_one_of_pairs,
+    split_list,
+)
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import (
     insert_ignoring_conflicts,
@@ -207,11 +212,7 @@ def list_early_events(
     """
     ids: list[str] = []
     for part in split_list(targets):
-        parameters: dict[str, str] = {}
-        for index, (account_id, target) in enumerate(part):
-            parameters[f"account_{index}"] = account_id
-            parameters[f"target_{index}"] = target
-        ids += _build_early_query(len(part)).execute(session, parameters).scalars()
+        ids += _build_early_query(len(part)).execute(session, bind_pairs(part)).scalars()
     found: dict[tuple[str, str], list[EarlyStatus]] = {}
     if ids:
         for row in session.scalars(select(EarlyStatus).where(EarlyStatus.id.in_(ids))):
@@ -222,14 +223,8 @@ def list_early_events(
 # Runs for each received message, and nearly always finds nothing.
 @cache
 def _build_early_query(count: int) -> CompiledStatement:
-    is_one = [
-        and_(
-            _EARLY.c.account_id == bindparam(f"account_{index}"),
-            _EARLY.c.target == bindparam(f"target_{index}"),
-        )
-        for index in range(count)
-    ]
-    return CompiledStatement(select(_EARLY.c.id).where(or_(*is_one)))
+    is_waiting = is_one_of_pairs(_EARLY.c.account_id, _EARLY.c.target, count)
+    return CompiledStatement(select(_EARLY.c.id).where(is_waiting))
 
 
 def delete_early_events(session: Session, identifiers: Sequence[str]) -> None:

@@ -5,13 +5,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, class_mapper
 
 from backend.chassis.data_encryption.columns import seal_row
 from backend.chassis.database.statements import (
     CompiledStatement,
     add_stored_instance,
+    bind_pairs,
+    is_one_of_pairs,
     split_list,
 )
 from backend.services.chat.model import AGENT_ACTOR
@@ -95,11 +97,7 @@ def find_by_external_ids(
     """
     found: dict[tuple[str, str], Message] = {}
     for part in split_list(ids):
-        parameters: dict[str, str] = {}
-        for index, (conversation_id, external_id) in enumerate(part):
-            parameters[f"conversation_{index}"] = conversation_id
-            parameters[f"external_{index}"] = external_id
-        for row in _build_external_query(len(part)).execute(session, parameters).all():
+        for row in _build_external_query(len(part)).execute(session, bind_pairs(part)).all():
             found[(row[1], row[2])] = session.get_one(Message, row[0])
     return found
 
@@ -107,15 +105,9 @@ def find_by_external_ids(
 # Statements that run for each received message are compiled once, and read no columns in vain.
 @cache
 def _build_external_query(count: int) -> CompiledStatement:
-    is_one = [
-        and_(
-            _TABLE.c.conversation_id == bindparam(f"conversation_{index}"),
-            _TABLE.c.external_id == bindparam(f"external_{index}"),
-        )
-        for index in range(count)
-    ]
+    is_wanted = is_one_of_pairs(_TABLE.c.conversation_id, _TABLE.c.external_id, count)
     columns = (_TABLE.c.number, _TABLE.c.conversation_id, _TABLE.c.external_id)
-    return CompiledStatement(select(*columns).where(or_(*is_one)))
+    return CompiledStatement(select(*columns).where(is_wanted))
 
 
 @cache
