@@ -39,6 +39,8 @@ _LOADS = 5
 _UNLIMITED = {"LLM_TOKENS_USER": "100000000/minute", "LLM_TOKENS_USER_DAY": "100000000/minute"}
 _ANSWER_BYTES = 200_000
 _TYPING_MS = 300
+# Between two measurements of the memory.
+_QUESTIONS_PER_SAMPLE = 10
 _READY = ".composer textarea"
 
 # Reports when a frame has been painted with the field for questions. A script of the driver that
@@ -138,6 +140,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--questions", type=int, default=200)
     options = parser.parse_args()
+    if options.questions < _QUESTIONS_PER_SAMPLE:
+        parser.error(f"Ask at least {_QUESTIONS_PER_SAMPLE} questions, to measure the memory once.")
     print("| budget | measured |\n|---|---|", flush=True)
     with _start() as (suite, model, browser):
         for row in _measure(suite, model, browser, options.questions):
@@ -298,7 +302,7 @@ def _measure_memory(
             page.locator(".home").wait_for()
         model.queue_replies(Reply(text=f"Answer {number} with some words. " * 20))
         _ask(page, f"Question {number}")
-        if number % 10 == 9:
+        if number % _QUESTIONS_PER_SAMPLE == _QUESTIONS_PER_SAMPLE - 1:
             session.send("HeapProfiler.collectGarbage")
             heaps.append(_get_metrics(session))
     context.close()
