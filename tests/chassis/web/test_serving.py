@@ -242,18 +242,28 @@ def test_service_handles_as_many_requests_at_once_as_it_has_threads(port, tmp_pa
     assert most == 2
 
 
-@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     ("body", "stays_open"),
     [
         (b"x" * 10_000, True),
         (b"x" * 200_000, False),
-        (iter([b"x" * 100_000] * 2), False),
+        ([b"x" * 100_000] * 2, False),
     ],
     ids=["small body", "large body", "chunked body"],
 )
-def test_early_response_announces_whether_the_connection_stays_open(port, body, stays_open):
-    request_health(port)
+def test_early_response_announces_whether_the_connection_stays_open(
+    port, tmp_path, workers, body, stays_open
+):
+    with start_service(port, tmp_path, BARE_SERVICE_WORKERS=workers) as process:
+        request_health(port)
+        try:
+            check_early_responses(port, body, stays_open=stays_open)
+        finally:
+            process.terminate()
+
+
+def check_early_responses(port, body, *, stays_open):
     connection = HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         for _ in range(3 if stays_open else 1):
