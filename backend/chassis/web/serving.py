@@ -13,6 +13,7 @@ from pathlib import Path
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
 from gunicorn.workers.base import Worker
 
 from backend.chassis.breakpoints import explain_breakpoints
@@ -38,6 +39,9 @@ _IDLE_CONNECTIONS = 1000
 # The highest limit of gunicorn. The gateway's, 8 KiB, includes the line end.
 _MAX_LINE_BYTES = 8190
 _log = logging.getLogger(__name__)
+# gunicorn's default settings. They are built with the import, so that the services that the fork
+# server forks share the memory of their 120 objects.
+_DEFAULT_CONFIG = Config()
 # A file system in memory, where the system has one.
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
 
@@ -203,6 +207,9 @@ class _Gunicorn(BaseApplication):
 
     def run(self) -> None:
         _ValidatingArbiter(self).run()
+
+    def load_default_config(self) -> None:
+        self.cfg = _DEFAULT_CONFIG
 
     def load_config(self) -> None:
         for name, value in self._options.items():
