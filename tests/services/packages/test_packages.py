@@ -52,6 +52,7 @@ def test_create_returns_409_for_the_same_carrier_and_number(api):
     ("body", "pointer"),
     [
         ({"tracking_number": "!!"}, "#/tracking_number"),
+        ({"tracking_number": "ßßßß"}, "#/tracking_number"),
         ({"tracking_number": UPS, "weight_g": -1}, "#/weight_g"),
         ({"tracking_number": UPS, "promised_at": "2026-02-30T00:00:00Z"}, "#/promised_at"),
         ({"tracking_number": UPS, "promised_at": "2026-02-03T00:00:00"}, "#/promised_at"),

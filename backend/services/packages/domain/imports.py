@@ -31,6 +31,13 @@ _COMPUTED: Final = frozenset(
         *("last_event_at", "event_count", "created_at", "updated_at"),
     }
 )
+# Computed fields of packages in JSON. They are ignored as well.
+_COMPUTED_FIELDS: Final = frozenset(
+    {
+        *("id", "status", "sub_status", "started_at", "delivered_at", "last_event"),
+        *("event_count", "late", "eta", "version", "created_by", "created_at", "updated_at"),
+    }
+)
 _CSV_COLUMNS: Final = frozenset(
     {
         *(set(COLUMNS) - _COMPUTED),
@@ -91,7 +98,7 @@ def import_lines(
 
 
 def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
-    """Yield number and content of each line that is not empty."""
+    """Yield number and content of each line that is not empty, without computed fields."""
     for number, text in _read_lines(stream):
         if isinstance(text, InvalidLine):
             yield number, text
@@ -104,7 +111,10 @@ def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
             yield number, InvalidLine("The line is not JSON.", "malformed_json")
             continue
         if isinstance(content, dict):
-            yield number, content
+            yield (
+                number,
+                {name: content[name] for name in content if name not in _COMPUTED_FIELDS},
+            )
         else:
             yield number, InvalidLine("The line is not a JSON object.", "malformed_json")
 

@@ -78,7 +78,9 @@ def identify(text: str) -> Identification:
 
 def normalize(text: str) -> str:
     """Return a tracking number in capitals without spaces, dots and dashes."""
-    return _SEPARATORS.sub("", text).upper()
+    number = _SEPARATORS.sub("", text)
+    # The capitals of some letters are others: those of "ß" are "SS". No number has such letters.
+    return number.upper() if number.isascii() else number
 
 
 @cache

@@ -127,8 +127,9 @@ def import_packages() -> ImportResponse:
     The columns of CSV are those of the export; computed ones are ignored. Commas, semicolons or
     tabs separate them, as in the header. `event_code`, `event_occurred_at` and so on add an event,
     so that a package may have several lines. A JSON line is a package as `POST /packages` takes
-    it, with `events`. Bad lines are reported with their numbers, and the others are imported. A
-    file may have 10 MB and 100,000 lines, and can be encoded with gzip.
+    it, with `events`, or a line of the export, whose computed fields are ignored. Bad lines are
+    reported with their numbers, and the others are imported. A file may have 10 MB and 100,000
+    lines, and can be encoded with gzip.
     """
     lines = _open_lines()
     result = imports.import_lines(use(EventService), get_caller(), lines, _parse_line)
