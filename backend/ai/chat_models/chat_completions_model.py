@@ -196,7 +196,7 @@ class ChatCompletionsModel(BaseChatModel):
         """
         for attempt in range(self.max_retries + 1):
             try:
-                request = self._client.build_request("POST", "chat/completions", json=body)
+                request = self._client.build_request("POST", self._url, json=body)
                 response = self._client.send(request, stream=True)
             except httpx.TransportError:
                 delay = self._get_delay(attempt)
@@ -216,7 +216,7 @@ class ChatCompletionsModel(BaseChatModel):
         """Do the same as `_send` in an event loop."""
         for attempt in range(self.max_retries + 1):
             try:
-                request = client.build_request("POST", "chat/completions", json=body)
+                request = client.build_request("POST", self._url, json=body)
                 response = await client.send(request, stream=True)
             except httpx.TransportError:
                 delay = self._get_delay(attempt)
@@ -241,6 +241,11 @@ class ChatCompletionsModel(BaseChatModel):
         return get_retry_delay(attempt, response.status_code, response.headers)
 
     @cached_property
+    def _url(self) -> httpx.URL:
+        """Return the URL of all requests. httpx would join and parse it for each of them."""
+        return httpx.URL(f"{self.base_url.rstrip('/')}/chat/completions")
+
+    @cached_property
     def _client(self) -> httpx.Client:
         return httpx.Client(**self._get_client_options())
 
@@ -254,7 +259,6 @@ class ChatCompletionsModel(BaseChatModel):
 
     def _get_client_options(self) -> dict[str, Any]:
         return {
-            "base_url": self.base_url,
             "headers": {"Authorization": f"Bearer {self.api_key.get_secret_value()}"},
             "timeout": self.timeout,
             "limits": _LIMITS,

@@ -3,7 +3,7 @@
 This module does not import LangChain, whose import takes seconds.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, Protocol
@@ -347,3 +347,6 @@ RunEvent = (
     | IdleEvent
     | RunFinished
 )
+
+# Receives the events of a run.
+EmitEvent = Callable[[RunEvent], Coroutine[Any, Any, None]]

@@ -7,7 +7,7 @@ those of the graph, without the graph's own steps.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -36,6 +36,7 @@ from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.errors import ModelTimeout
 from backend.services.agent.model import (
+    EmitEvent,
     ModelCallEnded,
     RunEvent,
     RunFinished,
@@ -47,9 +48,6 @@ from backend.services.agent.model import (
     ToolEnded,
     ToolStarted,
 )
-
-# Receives the events of a run.
-EmitEvent = Callable[[RunEvent], Awaitable[None]]
 
 # A run has two model responses: one that calls the tools, and one with the text.
 _MAX_RESPONSES: Final = 2

@@ -15,7 +15,6 @@ from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     ToolMessage,
@@ -25,7 +24,6 @@ from langchain_core.messages import (
 )
 from langgraph.errors import GraphRecursionError
 
-from backend.services.agent.engine.chat_models.document_summary import PROGRESS_KEY
 from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
 from backend.services.agent.engine.first_token_priority import FirstTokenPriority
@@ -35,10 +33,10 @@ from backend.services.agent.engine.guards import (
     has_malformed_tool_calls,
 )
 from backend.services.agent.engine.metrics import ModelLabels
+from backend.services.agent.engine.model_calls import ModelCaller
 from backend.services.agent.engine.model_settings import build_model_settings
 from backend.services.agent.engine.prompts import SYSTEM_PROMPT
 from backend.services.agent.engine.run_context import (
-    EmitEvent,
     RunContext,
     count_tokens,
     to_tool_call,
@@ -50,17 +48,17 @@ from backend.services.agent.errors import InvalidModelResponse, ModelTimeout, Ru
 from backend.services.agent.model import (
     ClientToolCalls,
     CompletionRequest,
+    EmitEvent,
     HistoryMessage,
     PausedRun,
+    RequestType,
     RunFinished,
-    RunProgress,
     RunRequest,
-    TextDelta,
     TokenUsage,
 )
 
-# One model call takes three steps of the graph: model, guard and tools. One more is spare.
-_GRAPH_STEPS_PER_MODEL_CALL: Final = 4
+# One model call takes two steps of the graph: model and tools. One more is spare.
+_GRAPH_STEPS_PER_MODEL_CALL: Final = 3
 
 T = TypeVar("T")
 
@@ -97,7 +95,7 @@ class AgentGraph:
                 system_prompt=SYSTEM_PROMPT,
                 middleware=[
                     self._telemetry.create_tool_middleware(),
-                    GuardMiddleware(self._tool_executor),
+                    GuardMiddleware(self._tool_executor, self._telemetry),
                 ],
                 context_schema=RunContext,
             )
@@ -132,6 +130,11 @@ class AgentGraph:
             self._models, model, self._telemetry.record_fallback, self._priority, on_model_call
         )
 
+    def _create_caller(
+        self, chain: FallbackChain, request_type: RequestType, emit_event: EmitEvent
+    ) -> ModelCaller:
+        return ModelCaller(chain, self._telemetry, request_type, emit_event)
+
     async def _run_agent(
         self, request: RunRequest, emit_event: EmitEvent, chain: FallbackChain
     ) -> None:
@@ -140,8 +143,9 @@ class AgentGraph:
         if request.remaining_daily_tokens is not None:
             max_tokens = min(limits.max_tokens, request.remaining_daily_tokens)
             limits = replace(limits, max_tokens=max_tokens)
+        caller = self._create_caller(chain, request.request_type, emit_event)
         user_text = _join_user_messages(request.history)
-        context = RunContext(request, limits, emit_event, user_text, chain, tools)
+        context = RunContext(request, limits, emit_event, user_text, caller, tools)
         agent = self._agent or await asyncio.to_thread(self.get_agent)
         run_timeout = self._models.get_run_timeout(request.model, limits.run_timeout)
         try:
@@ -168,40 +172,16 @@ class AgentGraph:
         if context.request.paused is not None:
             resumed = _prepare_resume(context, context.request.paused)
         messages: list[BaseMessage] = [*history, *resumed]
-        replayed_message = context.replayed_message
-        replayed_id = None if replayed_message is None else replayed_message.id
-        # Id of the message with the last emitted text. Text of another message starts a new
-        # paragraph.
-        text_message_id = None
-        if replayed_message is not None and replayed_message.text:
-            text_message_id = replayed_message.id
-        async for mode, part in agent.astream(
+        max_steps = self._limits.max_model_calls * _GRAPH_STEPS_PER_MODEL_CALL
+        # No callbacks and no other stream mode: LangGraph executes each node in a task of its own
+        # then, and copies every token. ModelCaller emits the text.
+        async for state in agent.astream(
             {"messages": messages},
-            {
-                "recursion_limit": self._limits.max_model_calls * _GRAPH_STEPS_PER_MODEL_CALL,
-                "callbacks": [
-                    self._telemetry.create_model_callback(context.request.request_type),
-                    context.fallback_chain.first_token,
-                ],
-            },
+            {"recursion_limit": max_steps},
             context=context,
-            stream_mode=["messages", "values"],
+            stream_mode="values",
         ):
-            if mode == "values":
-                messages = part["messages"]
-                continue
-            message, _ = part
-            # The mode "messages" also yields tool messages and the replayed message.
-            if not isinstance(message, AIMessage) or message.id == replayed_id:
-                continue
-            for fields in message.additional_kwargs.get(PROGRESS_KEY, ()):
-                await context.emit_event(RunProgress(**fields))
-            if not message.text:
-                continue
-            if text_message_id not in {None, message.id}:
-                await context.emit_event(TextDelta("\n\n"))
-            text_message_id = message.id
-            await context.emit_event(TextDelta(message.text))
+            messages = state["messages"]
         if not context.is_paused:
             return None
         return _to_paused_run(messages[len(history) :])
@@ -225,14 +205,9 @@ class AgentGraph:
         try:
             async with asyncio.timeout(run_timeout.total_seconds()):
                 with closing(self._create_chain(request.model, on_model_call)) as chain:
-                    callbacks = [
-                        self._telemetry.create_model_callback(request.request_type),
-                        chain.first_token,
-                    ]
-                    response = await chain.call_model(
-                        lambda model: _stream_response(
-                            _bind_settings(model, request), messages, emit_event, callbacks
-                        )
+                    caller = self._create_caller(chain, request.request_type, emit_event)
+                    response = await caller.call_model(
+                        messages, lambda model: _bind_settings(model, request)
                     )
         except TimeoutError as error:
             raise ModelTimeout from error
@@ -274,18 +249,6 @@ def _bind_settings(model: BaseChatModel, request: CompletionRequest) -> Any:
     )
 
 
-async def _stream_response(
-    model: Any, messages: list[BaseMessage], emit_event: EmitEvent, callbacks: list[Any]
-) -> AIMessage:
-    """Call *model*, emit its text while it arrives, and return the complete message."""
-    response: AIMessageChunk | None = None
-    async for chunk in model.astream(messages, {"callbacks": callbacks}):
-        response = chunk if response is None else response + chunk
-        if chunk.text:
-            await emit_event(TextDelta(chunk.text))
-    return AIMessageChunk(content="") if response is None else response
-
-
 def _to_messages(history: Sequence[HistoryMessage]) -> list[BaseMessage]:
     """Convert *history* without its system messages: GuardMiddleware adds them to the prompt."""
     return [
@@ -309,6 +272,7 @@ def _prepare_resume(context: RunContext, paused: PausedRun) -> list[BaseMessage]
     if not isinstance(last_message, AIMessage):
         raise TypeError("The last message of a paused run must contain the pending tool calls.")
     context.replayed_message = last_message
+    context.model_caller.has_text = bool(last_message.text)
     context.decided_calls = [to_tool_call(call) for call in last_message.tool_calls]
     for message in messages:
         if isinstance(message, ToolMessage):

@@ -9,26 +9,28 @@ from uuid import uuid4
 from langchain.agents.middleware import (
     AgentMiddleware,
     AgentState,
+    ExtendedModelResponse,
     ModelRequest,
     ModelResponse,
     ToolCallRequest,
-    hook_config,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
-    AnyMessage,
+    BaseMessage,
     InvalidToolCall,
     SystemMessage,
     ToolMessage,
 )
 from langchain_core.messages import ToolCall as LangChainToolCall
 from langchain_core.tools import BaseTool, StructuredTool
-from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from backend.ai.chat_models.checked_chat_model import INCOMPLETE_RESPONSE, MALFORMED_TOOL_CALLS
 from backend.chassis.web.problems import ServiceError
 from backend.services.agent.engine.prompts import NO_MORE_TOOL_CALLS
 from backend.services.agent.engine.run_context import ROLES, RunContext, to_tool_call
+from backend.services.agent.engine.telemetry import AgentTelemetry
 from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.errors import (
     InvalidModelResponse,
@@ -54,41 +56,62 @@ _MAX_CONVERTED_TOOLS: Final = 1_000
 class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
     """Enforces the limits of a run and executes tool calls through ToolExecutor only."""
 
-    def __init__(self, tool_executor: ToolExecutor) -> None:
+    def __init__(self, tool_executor: ToolExecutor, telemetry: AgentTelemetry) -> None:
         super().__init__()
         self._tool_executor = tool_executor
+        self._telemetry = telemetry
         # By id of the tool, which is the same object in all runs until its source is read again.
         self._langchain_tools: dict[int, tuple[Tool, BaseTool]] = {}
 
     async def awrap_model_call(
         self,
         request: ModelRequest[RunContext],
-        handler: Callable[[ModelRequest[RunContext]], Awaitable[ModelResponse[Any]]],
-    ) -> ModelResponse[Any]:
+        handler: Callable[[ModelRequest[RunContext]], Awaitable[ModelResponse[Any]]],  # noqa: ARG002 - replaced by ModelCaller
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        with self._telemetry.trace_graph_step("model"):
+            message = await self._respond(request)
+        response: ModelResponse[Any] = ModelResponse(result=[message])
+        if not self._must_pause(message, request.runtime.context):
+            return response
+        request.runtime.context.is_paused = True
+        # A hook after the model would be one more step of the graph for every call.
+        return ExtendedModelResponse(response, Command(update={"jump_to": "end"}))
+
+    def _must_pause(self, message: AIMessage, context: RunContext) -> bool:
+        """Return whether one of the tool calls of *message* needs the user's approval."""
+        if context.is_executing_decision or not context.request.can_pause:
+            return False
+        return any(
+            self._tool_executor.needs_approval(
+                to_tool_call(call), context.tools, context.request.tool_context
+            )
+            for call in message.tool_calls
+        )
+
+    async def _respond(self, request: ModelRequest[RunContext]) -> AIMessage:
+        """Return the response of the model."""
         context = request.runtime.context
         if context.replayed_message is not None:
             # A resumed run: the model has made these calls already.
             replayed_message, context.replayed_message = context.replayed_message, None
             context.is_executing_decision = True
-            return ModelResponse(result=[replayed_message])
+            return replayed_message
         request = self._prepare_request(request, context)
-        response = await self._call_model(request, handler)
-        message = _get_message(response)
+        message = await self._call_model(request)
         if has_malformed_tool_calls(message):
             # One retry: the model receives its malformed calls with error messages.
             calls: list[LangChainToolCall | InvalidToolCall] = [*message.tool_calls]
             calls += message.invalid_tool_calls
             errors = [await _reject_malformed_call(call, context) for call in calls]
             request = request.override(messages=[*request.messages, message, *errors])
-            response = await self._call_model(request, handler)
-            message = _get_message(response)
+            message = await self._call_model(request)
             if has_malformed_tool_calls(message):
                 raise InvalidModelResponse(
                     "The model called a tool with malformed arguments twice."
                 )
         if message.tool_calls and not request.tools:
             raise RunLimitExceeded("The model continued to call tools after the limit of the run.")
-        return response
+        return message
 
     def _prepare_request(
         self, request: ModelRequest[RunContext], context: RunContext
@@ -133,11 +156,7 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
         self._langchain_tools[id(tool)] = tool, converted
         return converted
 
-    async def _call_model(
-        self,
-        request: ModelRequest[RunContext],
-        handler: Callable[[ModelRequest[RunContext]], Awaitable[ModelResponse[Any]]],
-    ) -> ModelResponse[Any]:
+    async def _call_model(self, request: ModelRequest[RunContext]) -> AIMessage:
         context = request.runtime.context
         if context.token_count >= context.limits.max_tokens:
             raise RunLimitExceeded("The run has used all its tokens.")
@@ -145,10 +164,9 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
         context.is_executing_decision = False
         started = time.monotonic()
         try:
-            response = await context.fallback_chain.call_model(
-                lambda model: handler(request.override(model=model))
+            message = await context.model_caller.call_model(
+                _list_messages(request), lambda model: _bind_request(model, request)
             )
-            message = _get_message(response)
         except ServiceError as error:
             await context.emit_event(_to_ended_call(request, started, error=error.code))
             raise
@@ -156,27 +174,7 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
         await context.emit_event(context.add_token_usage(request.messages, message))
         await context.emit_event(_to_ended_call(request, started, message))
         context.finish_reason = get_finish_reason(message)
-        return response
-
-    @hook_config(can_jump_to=["end"])
-    async def aafter_model(
-        self, state: AgentState[Any], runtime: Runtime[RunContext]
-    ) -> dict[str, Any] | None:
-        """Pause the run if one of the model's tool calls needs the user's approval."""
-        context = runtime.context
-        message = state["messages"][-1]
-        if not isinstance(message, AIMessage):
-            return None
-        if context.is_executing_decision or not context.request.can_pause:
-            return None
-        calls = [to_tool_call(call) for call in message.tool_calls]
-        if not any(
-            self._tool_executor.needs_approval(call, context.tools, context.request.tool_context)
-            for call in calls
-        ):
-            return None
-        context.is_paused = True
-        return {"jump_to": "end"}
+        return message
 
     async def awrap_tool_call(
         self,
@@ -258,10 +256,9 @@ def _to_ended_call(
     error: str = "",
 ) -> ModelCallEnded:
     """Return the event of a model call that started at *started* and ended now."""
-    messages = [] if request.system_message is None else [request.system_message]
     return ModelCallEnded(
-        model=request.runtime.context.fallback_chain.model,
-        messages=[_to_plain_message(message) for message in [*messages, *request.messages]],
+        model=request.runtime.context.model_caller.model,
+        messages=[_to_plain_message(message) for message in _list_messages(request)],
         tools=[tool.name for tool in request.tools if isinstance(tool, BaseTool)],
         text="" if response is None else response.text,
         calls=() if response is None else [to_tool_call(call) for call in response.tool_calls],
@@ -270,19 +267,25 @@ def _to_ended_call(
     )
 
 
-def _to_plain_message(message: AnyMessage | SystemMessage) -> Mapping[str, Any]:
+def _list_messages(request: ModelRequest[RunContext]) -> list[BaseMessage]:
+    """Return the messages of *request*, with its system message."""
+    system_messages = [] if request.system_message is None else [request.system_message]
+    return [*system_messages, *request.messages]
+
+
+def _bind_request(model: BaseChatModel, request: ModelRequest[RunContext]) -> Any:
+    """Return *model* with the settings and tools of *request*."""
+    if not request.tools:
+        return model.bind(**request.model_settings)
+    return model.bind_tools(request.tools, **request.model_settings)
+
+
+def _to_plain_message(message: BaseMessage) -> Mapping[str, Any]:
     plain = {"role": ROLES.get(message.type, message.type), "content": message.text}
     if isinstance(message, AIMessage) and message.tool_calls:
         calls = [{"tool": call["name"], "arguments": call["args"]} for call in message.tool_calls]
         return plain | {"tool_calls": calls}
     return plain
-
-
-def _get_message(response: ModelResponse[Any]) -> AIMessage:
-    message = response.result[0]
-    if not isinstance(message, AIMessage):
-        raise InvalidModelResponse("The model returned no assistant message.")
-    return message
 
 
 async def _reject_malformed_call(

@@ -5,17 +5,16 @@ Tools receive the caller from here, never from a prompt.
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
 from backend.services.agent.engine.model_settings import build_model_settings
 from backend.services.agent.errors import ToolRefused
 from backend.services.agent.model import (
-    RunEvent,
+    EmitEvent,
     RunLimits,
     RunRequest,
     TokenUsage,
@@ -23,8 +22,8 @@ from backend.services.agent.model import (
     ToolCall,
 )
 
-# Receives the events of a run.
-EmitEvent = Callable[[RunEvent], Awaitable[None]]
+if TYPE_CHECKING:
+    from backend.services.agent.engine.model_calls import ModelCaller
 
 # Roles of messages by LangChain's types.
 ROLES: Final = {"human": "user", "ai": "assistant"}
@@ -50,7 +49,7 @@ class RunContext:
     limits: RunLimits
     emit_event: EmitEvent
     user_text: str
-    fallback_chain: FallbackChain
+    model_caller: "ModelCaller"
     tools: Mapping[str, Tool]
     replayed_message: AIMessage | None = None
     decided_calls: list[ToolCall] = field(default_factory=list)
@@ -77,7 +76,7 @@ class RunContext:
         prompt_tokens, completion_tokens = count_tokens(messages, response)
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
-        return TokenUsage(self.fallback_chain.model, prompt_tokens, completion_tokens)
+        return TokenUsage(self.model_caller.model, prompt_tokens, completion_tokens)
 
     def check_call(self, tool: Tool, call: ToolCall) -> None:
         """Count *call* and raise ToolRefused unless this run may execute it now."""

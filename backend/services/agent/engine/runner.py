@@ -21,6 +21,7 @@ from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.model import (
     Caller,
     CompletionRequest,
+    EmitEvent,
     IdleEvent,
     RunEvent,
     RunFinished,
@@ -40,9 +41,6 @@ _IDLE_SECONDS: Final = 0.25
 _FULL_QUEUE_RETRY_SECONDS: Final = 0.02
 
 _QueuedEvent = RunEvent | Exception
-
-# EmitEvent of run_context, repeated here because run_context imports LangChain.
-EmitEvent = Callable[[RunEvent], Coroutine[Any, Any, None]]
 
 
 class AgentRunner:

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
-from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from backend.ai.chat_models import ModelTimeout, ModelUnavailable
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.first_token_priority import FirstTokenPriority
+from backend.services.agent.engine.metrics import ModelLabels
 
 T = TypeVar("T")
 # Records a fallback: failed model, next model, error code.
@@ -28,7 +27,7 @@ class FallbackChain:
 
     Attributes:
         model: name of the model in use.
-        first_token: must be among the callbacks of every model call.
+        first_token: must be informed of every model call and its chunks.
     """
 
     def __init__(
@@ -44,10 +43,15 @@ class FallbackChain:
         *on_model_call* is called before each request to a model.
         """
         self.model = requested_model
-        self.first_token = FirstTokenCallback(priority, on_model_call)
+        self.first_token = FirstTokenTracker(priority, on_model_call)
         self._models = models
         self._record_fallback = record_fallback
         self._fallbacks = iter(models.get_fallbacks(requested_model))
+
+    @property
+    def labels(self) -> ModelLabels:
+        """Return the labels of the model in use."""
+        return ModelLabels(self._models.get_provider(self.model), self.model)
 
     def close(self) -> None:
         """End the precedence of the run."""
@@ -80,13 +84,11 @@ class FallbackChain:
         return model
 
 
-class FirstTokenCallback(AsyncCallbackHandler):
-    """LangChain callback that records whether a model's response has started.
+class FirstTokenTracker:
+    """Records whether a model's response has started.
 
     Further tokens wait for runs whose response has not started, while the loop is overloaded.
     """
-
-    run_inline = True  # otherwise a failure could be handled before the token that preceded it
 
     def __init__(self, priority: FirstTokenPriority, on_model_call: Callable[[], None]) -> None:
         self.has_arrived = False
@@ -98,19 +100,15 @@ class FirstTokenCallback(AsyncCallbackHandler):
         """End the precedence of the run."""
         self._priority.remove_waiting_run(self)
 
-    async def on_chat_model_start(self, *_args: Any, **_: Any) -> None:
+    def start_call(self) -> None:
+        """Record that the model is called now."""
         self._priority.limit_waiting_run(self)
         self._on_model_call()
 
-    async def on_llm_new_token(
-        self,
-        token: Any,  # a list with some providers
-        *,
-        chunk: GenerationChunk | ChatGenerationChunk | None = None,
-        **_: Any,
-    ) -> None:
+    async def record_chunk(self, *, has_text: bool) -> None:
+        """Record a chunk of the response. Waits before later chunks, see above."""
         if self.has_arrived:
             await self._priority.wait_for_new_runs()
-        elif token if chunk is None else chunk.text:
+        elif has_text:
             self.has_arrived = True
             self._priority.remove_waiting_run(self)

@@ -13,9 +13,6 @@ from backend.services.agent.errors import UnknownModel
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-# Keys in the metadata that LangChain passes to callbacks: the configured name and its provider.
-MODEL_KEY: Final = "configured_model"
-PROVIDER_KEY: Final = "configured_provider"
 RULE_BASED_MODEL: Final = EMBEDDED.id
 _GENERATIVE_CAPABILITIES: Final = ("streaming", "tools", "writing")
 # The rule-based model only returns text of documents and tool results.
@@ -109,10 +106,7 @@ class ChatModelRegistry:
         """Return the model *name* and open it if necessary."""
         with self._lock:
             if name not in self._open_models:
-                address = self._addresses[name]
-                model = self._open_model(address)
-                model.metadata = {MODEL_KEY: name, PROVIDER_KEY: address.provider}
-                self._open_models[name] = model
+                self._open_models[name] = self._open_model(self._addresses[name])
             return self._open_models[name]
 
     def find_open_model(self, name: str) -> "BaseChatModel | None":
