@@ -27,9 +27,10 @@ class BuiltInEmbedder:
 
     dimensions = DIMENSIONS
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, threads_per_batch: int = 1) -> None:
+        """See `OnnxEncoder` for *threads* and *threads_per_batch*."""
         self.tokenizer = EmbeddingTokenizer()
-        self._encoder = OnnxEncoder(EMBEDDING_GRAPH, self._build_inputs, threads)
+        self._encoder = OnnxEncoder(EMBEDDING_GRAPH, self._build_inputs, threads, threads_per_batch)
         self._words = LazyModel(_map_words)
 
     def encode(self, texts: Sequence[str]) -> Vectors:

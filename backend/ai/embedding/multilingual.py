@@ -38,9 +38,12 @@ class MultilingualEmbedder:
 
     dimensions = DIMENSIONS
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, threads_per_batch: int = 1) -> None:
+        """See `OnnxEncoder` for *threads* and *threads_per_batch*."""
         self.tokenizer = PieceTokenizer()
-        self._encoder = OnnxEncoder(MULTILINGUAL_GRAPH, self._build_inputs, threads)
+        self._encoder = OnnxEncoder(
+            MULTILINGUAL_GRAPH, self._build_inputs, threads, threads_per_batch
+        )
         self._means = LanguageMeans()
         self._words = LazyModel(lambda: WordTable(find_model_file(MULTILINGUAL_WORDS), DIMENSIONS))
 

@@ -29,7 +29,13 @@ class OnnxEncoder:
     survive one.
     """
 
-    def __init__(self, graph: str, build_inputs: BuildInputs, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: str,
+        build_inputs: BuildInputs,
+        threads: int | None = None,
+        threads_per_batch: int = 1,
+    ) -> None:
         """*graph* is the name of a model file.
 
         Args:
@@ -37,9 +43,12 @@ class OnnxEncoder:
                 (texts, tokens).
             threads: number of batches that run at the same time; None uses half of the
                 processors, because ingestion must leave time for other services.
+            threads_per_batch: number of threads that compute one batch. Two shorten the latency of
+                a question, but need more processor time for the same texts.
         """
         self._graph = graph
         self._build_inputs = build_inputs
+        self._threads_per_batch = threads_per_batch
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="embedding")
         self._session = LazyModel(self._open_session)
@@ -73,7 +82,9 @@ class OnnxEncoder:
 
     def _open_session(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = self._threads_per_batch
+        # Threads that spin while they wait for the other ones double the processor time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.inter_op_num_threads = 1
         # Plans of memory for inputs of one shape take a quarter more memory, and save no time:
         # nearly every batch has another shape.

@@ -34,6 +34,9 @@ from backend.services.rag.store.sealed_columns import create_sealed_columns
 from backend.services.rag.store.vectors import VectorStore
 from backend.services.rag.store.vectors.factory import open_vector_store
 
+# Threads that compute the vector of one question.
+_QUESTION_THREADS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class RagComponents:
@@ -70,8 +73,12 @@ class RagComponents:
         database.migrate("rag")
         blob_storage = open_blob_storage(settings, database)
         all_tenants = database.across_tenants()
-        embedder = embedder or BuiltInEmbedder()
-        multilingual_embedder = multilingual_embedder or MultilingualEmbedder()
+        # Workers pass their own embedders. Without workers, documents are embedded here as well.
+        threads_per_batch = 1 if settings.broker_url is None else _QUESTION_THREADS
+        embedder = embedder or BuiltInEmbedder(threads_per_batch=threads_per_batch)
+        multilingual_embedder = multilingual_embedder or MultilingualEmbedder(
+            threads_per_batch=threads_per_batch
+        )
         tokenizers = TokenizersByLanguage(
             embedder.tokenizer,
             multilingual_embedder.tokenizer,

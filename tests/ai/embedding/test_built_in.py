@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.ai.embedding import BuiltInEmbedder
+
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text())
 TEXTS = [row["text"] for row in REFERENCE]
 EXPECTED = np.array([row["vector"] for row in REFERENCE], np.float32)
@@ -65,3 +67,11 @@ def test_embedder_can_be_shared_between_threads(embedder):
         rows = list(pool.map(lambda text: embedder.encode([text])[0], TEXTS * 4))
 
     assert float((np.array(rows) * np.tile(EXPECTED, (4, 1))).sum(axis=1).min()) > 0.98
+
+
+def test_number_of_threads_does_not_change_the_vectors(embedder):
+    texts = ["Who invented the typewriter?", "The typewriter was patented in 1868. " * 12]
+    parallel = BuiltInEmbedder(threads=1, threads_per_batch=2)
+
+    for text in texts:
+        assert np.array_equal(parallel.encode([text]), embedder.encode([text]))

@@ -1,13 +1,15 @@
 """Chunks of documents. These rows determine which chunks are visible; indexes contain only ids."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     JSON,
     ForeignKey,
     Index,
+    Row,
     String,
     Text,
     bindparam,
@@ -19,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.data_encryption.columns import open_row
+from backend.chassis.database.statements import CompiledStatement, split_list
 from backend.chassis.encryption import DamagedValue
 from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.collections import CollectionRow, is_readable_by
@@ -90,9 +93,8 @@ def get_visible_chunks(
 
     Chunks that were encrypted and are damaged are left out.
     """
-    values = {"tenant_id": tenant_id, "user_id": user_id, "chunk_ids": chunk_ids}
     chunks: dict[str, VisibleChunk] = {}
-    for row in session.execute(_VISIBLE_CHUNKS, values):
+    for row in _execute_visible_chunks(session, tenant_id, user_id, chunk_ids):
         *columns, data_key_id = row
         if data_key_id is not None:
             try:
@@ -105,41 +107,55 @@ def get_visible_chunks(
     return chunks
 
 
-# Columns of the query below, in the order of the fields of VisibleChunk.
+# Columns of the query of visible chunks, in the order of the fields of VisibleChunk.
 _VISIBLE_NAMES: Final = (
     *("id", "document_id", "generation", "section", "headings", "table_header", "page", "start"),
     *("end", "text", "filename", "title", "collection_id"),
 )
 
 
-# Each search executes it. Building a statement takes as long as executing it.
-_VISIBLE_CHUNKS: Final = (
-    select(
-        ChunkRow.id,
-        ChunkRow.document_id,
-        ChunkRow.generation,
-        ChunkRow.section,
-        ChunkRow.headings,
-        ChunkRow.table_header,
-        ChunkRow.page,
-        ChunkRow.start,
-        ChunkRow.end,
-        ChunkRow.text,
-        DocumentRow.filename,
-        DocumentRow.title,
-        DocumentRow.collection_id,
-        ChunkRow.data_key_id,
+def _execute_visible_chunks(
+    session: Session, tenant_id: str, user_id: str, chunk_ids: Sequence[str]
+) -> Iterator[Row[Any]]:
+    for part in split_list(chunk_ids):
+        values = {f"id_{index}": chunk_id for index, chunk_id in enumerate(part)}
+        statement = _build_visible_chunks(len(part))
+        yield from statement.execute(session, values | {"tenant_id": tenant_id, "user_id": user_id})
+
+
+# Compiled, because each search executes it.
+@cache
+def _build_visible_chunks(count: int) -> CompiledStatement:
+    """Return the query for *count* chunks, with the parameters id_0, id_1, …"""
+    return CompiledStatement(
+        select(
+            ChunkRow.id,
+            ChunkRow.document_id,
+            ChunkRow.generation,
+            ChunkRow.section,
+            ChunkRow.headings,
+            ChunkRow.table_header,
+            ChunkRow.page,
+            ChunkRow.start,
+            ChunkRow.end,
+            ChunkRow.text,
+            DocumentRow.filename,
+            DocumentRow.title,
+            DocumentRow.collection_id,
+            ChunkRow.data_key_id,
+        )
+        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+        .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
+        .where(
+            # There is no condition on the document's tenant: SQLite would use the index on it and
+            # scan all documents of the tenant.
+            ChunkRow.id.in_([bindparam(f"id_{index}", type_=String) for index in range(count)]),
+            ChunkRow.generation == DocumentRow.generation,
+            is_readable_by(
+                bindparam("tenant_id", type_=String), bindparam("user_id", type_=String)
+            ),
+        )
     )
-    .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
-    .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
-    .where(
-        # There is no condition on the document's tenant: SQLite would use the index on it and scan
-        # all documents of the tenant.
-        ChunkRow.id.in_(bindparam("chunk_ids", expanding=True)),
-        ChunkRow.generation == DocumentRow.generation,
-        is_readable_by(bindparam("tenant_id", type_=String), bindparam("user_id", type_=String)),
-    )
-)
 
 
 def list_chunks(

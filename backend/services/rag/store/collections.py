@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from backend.chassis.database.statements import CompiledStatement
 from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.errors import CollectionExists
 from backend.services.rag.store.base import Base, new_id, utc_now
@@ -97,10 +98,11 @@ def list_collection_versions(
     session: Session, tenant_id: str, user_id: str, name_or_id: str | None = None
 ) -> Sequence[tuple[str, int]]:
     """Return id and version of the collections that list_readable_collections() returns."""
-    query = _READABLE_VERSIONS
-    if name_or_id is not None:
-        query = query.where(_has_name_or_id(name_or_id))
-    rows = session.execute(query, {"tenant_id": tenant_id, "user_id": user_id})
+    values = {"tenant_id": tenant_id, "user_id": user_id}
+    if name_or_id is None:
+        rows = _READABLE_VERSIONS.execute(session, values)
+    else:
+        rows = _NAMED_VERSIONS.execute(session, values | {"name_or_id": name_or_id})
     return [(row[0], row[1]) for row in rows]
 
 
@@ -112,15 +114,19 @@ def _filter_readable(
     )
 
 
-def _has_name_or_id(name_or_id: str) -> ColumnElement[bool]:
+def _has_name_or_id(name_or_id: str | BindParameter[str]) -> ColumnElement[bool]:
     return or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id)
 
 
-# Each search executes it. Building a statement takes as long as executing it.
-_READABLE_VERSIONS: Final = _filter_readable(
+_VERSIONS: Final = _filter_readable(
     select(CollectionRow.id, CollectionRow.version),
     bindparam("tenant_id", type_=String),
     bindparam("user_id", type_=String),
+)
+# Compiled, because each search executes one of them.
+_READABLE_VERSIONS: Final = CompiledStatement(_VERSIONS)
+_NAMED_VERSIONS: Final = CompiledStatement(
+    _VERSIONS.where(_has_name_or_id(bindparam("name_or_id", type_=String)))
 )
 
 

@@ -355,6 +355,18 @@ def _take_best(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _to_hit(chunk: VisibleChunk, score: float) -> SearchHit:
-    fields = chunk._asdict()
-    fields.pop("collection_id")
-    return SearchHit(**fields, score=score)
+    return SearchHit(
+        chunk_id=chunk.chunk_id,
+        document_id=chunk.document_id,
+        generation=chunk.generation,
+        filename=chunk.filename,
+        title=chunk.title,
+        section=chunk.section,
+        page=chunk.page,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=score,
+        headings=chunk.headings,
+        table_header=chunk.table_header,
+    )

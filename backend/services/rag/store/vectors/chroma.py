@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from backend.services.rag.store.vectors import StoredVector, Vector, Vectors
+from backend.services.rag.store.vectors.small_partitions import PartitionCopy
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -84,6 +85,14 @@ class ChromaStore:
             return {}
         (ids,), (distances,) = result["ids"], result["distances"] or [[]]
         return {chunk_id: 1.0 - distance for chunk_id, distance in zip(ids, distances, strict=True)}
+
+    def read_partition(self, partition: str, max_vectors: int) -> PartitionCopy | None:
+        """Return all vectors of the partition; None if it is missing or has more of them."""
+        page = self._with_collection(partition, partial(_read_all, max_vectors=max_vectors))
+        if page is None:
+            return None
+        document_ids = [str(metadata["document_id"]) for metadata in page["metadatas"] or []]
+        return PartitionCopy(page["ids"], document_ids, np.asarray(page["embeddings"], np.float32))
 
     def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
         other_generations: Any = {"generation": {"$ne": keep_generation}}
@@ -196,6 +205,13 @@ def _delete_ids(collection: "ChromaCollection", ids: list[str]) -> None:
 
 def _read_vectors(collection: "ChromaCollection", ids: list[str]) -> "GetResult":
     return collection.get(ids=ids, include=["embeddings"])
+
+
+def _read_all(collection: "ChromaCollection", max_vectors: int) -> "GetResult | None":
+    if not 0 < collection.count() <= max_vectors:
+        return None
+    page = collection.get(limit=max_vectors + 1, include=["embeddings", "metadatas"])
+    return page if len(page["ids"]) <= max_vectors else None
 
 
 def _read_page(collection: "ChromaCollection", offset: int) -> "GetResult":

@@ -18,7 +18,7 @@ import ssl
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -31,7 +31,7 @@ from backend.chassis.service_description import ON_DEMAND_OPTION
 from backend.chassis.settings import Secret, SettingsError, load_env
 from backend.chassis.unix_sockets import PREFIX, bind_private_socket, parse_socket_url
 from backend.services.rag.errors import VectorSearchUnavailable
-from backend.services.rag.store.vectors import Vectors
+from backend.services.rag.store.vectors import Vector, Vectors
 from backend.services.rag.store.vectors.addresses import (
     check_key,
     create_tls_context,
@@ -40,6 +40,7 @@ from backend.services.rag.store.vectors.addresses import (
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from backend.services.rag.store.vectors.chroma_imports import skip_unused_imports
 from backend.services.rag.store.vectors.folder import FolderLock
+from backend.services.rag.store.vectors.small_partitions import SmallPartitions
 from backend.services.rag.store.vectors.socket_messages import (
     NO_VECTORS,
     InvalidMessage,
@@ -48,16 +49,22 @@ from backend.services.rag.store.vectors.socket_messages import (
 )
 
 _PRIVATE_FOLDER = 0o700
+# Methods that change the vectors of a partition.
+_CHANGES = ("add_vectors", "delete_document", "delete_vectors", "drop_partition")
 _HANDSHAKE_SECONDS = 5.0
 # A server on demand ends after this time without a call.
 _IDLE_SECONDS = 300.0
 
 
 class _VectorCalls:
-    """Calls methods of a store by name. Arguments and results are parts of socket messages."""
+    """Calls methods of a store by name. Arguments and results are parts of socket messages.
+
+    Only this process changes the store, so that it can search copies of small partitions.
+    """
 
     def __init__(self, store: ChromaStore) -> None:
         self._store = store
+        self._small_partitions = SmallPartitions(store.read_partition)
         self._lock = threading.Lock()
         self._active = 0
         self._ended_at = monotonic()
@@ -88,6 +95,8 @@ class _VectorCalls:
             with self._lock:
                 self._active -= 1
                 self._ended_at = monotonic()
+            if method in _CHANGES:
+                self._small_partitions.forget_partition(str(arguments.get("partition")))
 
     def _call_method(
         self, method: object, arguments: dict[str, Any], vectors: Vectors
@@ -102,8 +111,7 @@ class _VectorCalls:
                 self._store.add_vectors(**arguments, vectors=vectors)
                 return {"result": None}, NO_VECTORS
             if method == "search_nearest":
-                scores = self._store.search_nearest(**arguments, vector=vectors[0])
-                return {"result": scores}, NO_VECTORS
+                return {"result": self._search_nearest(**arguments, vector=vectors[0])}, NO_VECTORS
             if method == "fetch_vectors":
                 found = self._store.fetch_vectors(**arguments)
                 rows = np.stack(list(found.values())) if found else NO_VECTORS
@@ -114,6 +122,18 @@ class _VectorCalls:
         except Exception as error:  # noqa: BLE001 - Chroma raises errors of any type
             traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}"}, NO_VECTORS
+
+    def _search_nearest(
+        self,
+        partition: str,
+        limit: int,
+        document_ids: Sequence[str] | None,
+        vector: Vector,
+    ) -> dict[str, float]:
+        copy = self._small_partitions.find_copy(partition)
+        if copy is None:
+            return self._store.search_nearest(partition, vector, limit, document_ids)
+        return copy.search_nearest(vector, limit, document_ids)
 
 
 class _Server(socketserver.ThreadingTCPServer):

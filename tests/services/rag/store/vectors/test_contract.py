@@ -108,6 +108,34 @@ def test_partition_dropped_by_another_process_is_created_again(filled_store, sec
     assert set(filled_store.search_nearest("col_two", EAST, 1)) == {"d0"}
 
 
+def test_repeated_searches_see_each_change_of_another_process(filled_store, second_store):
+    changes = (
+        lambda: None,
+        lambda: second_store.add_vectors("col_one", "doc_d", 1, ["d0"], np.array([EAST])),
+        lambda: second_store.delete_vectors("col_one", ["a0"]),
+        lambda: second_store.delete_document("col_one", "doc_d"),
+    )
+    found = []
+    for change in changes:
+        change()
+        # The vector server searches a copy of the partition from the second search on.
+        found.append([set(filled_store.search_nearest("col_one", EAST, 2)) for _ in range(3)])
+
+    assert found == [
+        [{"a0", "b0"}] * 3,
+        [{"a0", "d0"}] * 3,
+        [{"d0", "b0"}] * 3,
+        [{"b0", "a1"}] * 3,
+    ]
+
+
+def test_repeated_searches_are_restricted_to_given_documents(filled_store):
+    found = [set(filled_store.search_nearest("col_one", EAST, 10, ["doc_b"])) for _ in range(3)]
+
+    assert found == [{"b0"}] * 3
+    assert [filled_store.search_nearest("col_one", EAST, 10, []) for _ in range(3)] == [{}] * 3
+
+
 def test_partitions_may_differ_in_dimensions(filled_store):
     filled_store.add_vectors("col_wide", "doc_w", 1, ["w0", "w1"], np.eye(2, 700, dtype=np.float32))
 
