@@ -349,6 +349,13 @@ def test_epcis_keeps_carrier_of_a_package_with_an_sscc(api):
         ({"epcList": []}, "#/epcisBody/eventList/1/epcList"),
         ({"epcList": ["urn:epc:id:sscc:1.2"]}, "#/epcisBody/eventList/1/epcList/0"),
         ({"type": "PersonEvent"}, "#/epcisBody/eventList/1/type"),
+        *(
+            (
+                {"epcList": [f"urn:ai-agent-system:packages:{carrier}:LOCAL0001"]},
+                "#/epcisBody/eventList/1/epcList/0",
+            )
+            for carrier in ("a%00b", "a%0Ab", "%FF", "%E2%80%AE", "a/b", "A", "a" * 41)
+        ),
     ],
 )
 def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, pointer):
@@ -365,6 +372,36 @@ def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, poi
     assert response.status_code == 422
     assert [error["pointer"] for error in response.json["errors"]] == [pointer]
     assert api.get("/packages").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    "value", [[], [[]], {}, {"a": [1]}, 7, -1.5, True, "", "x" * 3_000, "\u202e", "%00", [None]]
+)
+def test_epcis_value_of_another_kind_is_ignored_or_rejected(api, value):
+    valid = {
+        "type": "ObjectEvent",
+        "eventID": "urn:uuid:1",
+        "eventTime": "2026-06-10T00:00:00Z",
+        "bizStep": "departing",
+        "disposition": "in_transit",
+        "epcList": ["urn:ai-agent-system:packages:ups:1Z5R89390357567127"],
+        "readPoint": {"id": "urn:x"},
+        "pkg:location": {"name": "Hub", "lat": 1.5, "lon": 2},
+    }
+    names = (*valid, "parentID", "childEPCs", "bizLocation", "recordTime", "errorDeclaration")
+    names += tuple(f"pkg:{name}" for name in ("code", "reason", "detail", "rawCode", "corrects"))
+    places = [valid["pkg:location"] | {name: value} for name in ("name", "country", "lat", "lon")]
+    events = [valid | {name: value} for name in names]
+    events += [valid | {"pkg:location": place} for place in places]
+    events += [valid | {name: {"id": value}} for name in ("readPoint", "bizLocation")]
+
+    for body in events:
+        response = api.post("/packages/epcis", json=body)
+        assert response.status_code in (200, 422), (body, response.text)
+
+    assert api.get("/packages").status_code == 200
+    for package in api.get("/packages").json["items"]:
+        assert api.get(f"/packages/{package['id']}/epcis").status_code == 200
 
 
 def test_statistics_count_packages_and_deliveries(api):
