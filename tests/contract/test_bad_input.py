@@ -30,6 +30,7 @@ LARGE_VALUES = [
     "x" * 500_000, ["x"] * 5_000, {"x" * 100_000: 1}, {str(n): 1 for n in range(5_000)},
 ]  # fmt: skip
 NUL, LONE_SURROGATE = "a\\u0000b", "a\\ud800b"
+NOT_FINITE = ("NaN", "-Infinity", "1e999")
 TEN_MB = 10 * 2**20
 # Valid bodies. A route without one here fails the test.
 VALID_BODIES: dict[str, dict[str, Any]] = {
@@ -218,6 +219,11 @@ def invalid_bodies(model, valid_body, large_fields, step):
             raw = json.dumps(valid_body | {name: "HERE"}).replace("HERE", value)
             if validators[name].is_valid("a" * 8):
                 yield [name], value, raw
+        # Models that ignore unknown fields lack this keyword.
+        is_any_object = '"additionalProperties"' in json.dumps(part)
+        for value in NOT_FINITE if is_any_object and validators[name].is_valid({"x": 1}) else ():
+            raw = json.dumps(valid_body | {name: {"x": "HERE"}}).replace('"HERE"', value)
+            yield [name], value, raw
     if schema.get("additionalProperties") is False:
         unknown = {name: value for name, value in SERVER_SET.items() if name not in validators}
         yield list(unknown), "server-set", json.dumps(valid_body | unknown)

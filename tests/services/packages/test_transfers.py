@@ -215,6 +215,50 @@ def test_jsonl_import_accepts_gzip_and_reports_bad_lines(api):
     assert [error["line"] for error in result["errors"]] == [2, 3, 4, 5, 6]
 
 
+HOSTILE_JSON_VALUES = {
+    "integer of 5,000 digits": "9" * 5_000,
+    "not a number": "NaN",
+    "infinity": "-Infinity",
+    "larger than a float": "1e999",
+    "lone surrogate": '"\\ud800"',
+    "NUL": '"a\\u0000b"',
+    "NUL in a key": '{"\\u0000": 1}',
+    "900 nested objects": '{"a":' * 900 + "1" + "}" * 900,
+    "30,000 open brackets": "[" * 30_000,
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE_JSON_VALUES.values(), ids=HOSTILE_JSON_VALUES.keys())
+def test_value_that_no_response_can_contain_is_not_imported(api, value):
+    metadata = f'{{"a": {value}}}'
+    json_lines = [
+        f'{{"tracking_number": "LOCAL1", "carrier": "x", "metadata": {metadata}}}',
+        f'{{"tracking_number": "LOCAL2", "carrier": "x", "weight_g": {value}}}',
+        f'{{"tracking_number": "LOCAL3", "carrier": "x", "reference": {value}}}',
+        '{"tracking_number": "LOCAL4", "carrier": "x"}',
+    ]
+    table = io.StringIO()
+    rows = [("LOCAL5", "x", metadata), ("LOCAL6", "x", "{}")]
+    csv.writer(table).writerows([("tracking_number", "carrier", "metadata"), *rows])
+
+    results = [
+        api.post("/packages/import", data="\n".join(json_lines), headers=JSONL).json,
+        api.post("/packages/import", data=table.getvalue(), headers=CSV).json,
+    ]
+
+    assert [(result["created"], result["failed"]) for result in results] == [(1, 3), (1, 1)]
+    numbers = [package["tracking_number"] for package in api.get("/packages").json["items"]]
+    assert sorted(numbers) == ["LOCAL4", "LOCAL6"]
+
+
+def test_csv_import_rejects_nul_in_a_cell(api):
+    text = "tracking_number,carrier,service,origin_name\nLOCAL1,x,a\0b,\nLOCAL2,x,,a\0b\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    assert [error["pointer"] for error in result["errors"]] == ["#/service", "#/origin/name"]
+
+
 def test_export_can_be_imported_by_another_tenant(api, sign_in):
     package = api.create(
         reference="+49 1",

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from backend.chassis.web.paging import PageQuery, Rfc3339Datetime
-from backend.security import Input
+from backend.security import FiniteNumbers, Input
 from backend.security.validation import JsonInteger, VisibleText
 from backend.services.packages.domain.carrier_codes import CARRIER_CODE
 from backend.services.packages.domain.event_schemas import LocationInput, TrackingEventInput
@@ -80,7 +80,7 @@ Tag = Annotated[
     str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), VisibleText
 ]
 Tags = Annotated[list[Tag], Field(max_length=32)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
+Metadata = Annotated[dict[str, Any], FiniteNumbers, AfterValidator(_check_metadata)]
 Weight = Annotated[int, Field(ge=0, le=100_000_000), JsonInteger]
 
 
