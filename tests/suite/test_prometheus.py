@@ -17,9 +17,8 @@ from tests.prometheus import ROOT, RULES, Prometheus, prometheus
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, PASSWORD, Suite, UserClient
 
-# Slow: it scrapes a running suite and waits for an alert to fire and to clear. The first test also
-# waits for the start of the suite and for several scrapes.
-pytestmark = [pytest.mark.suite, pytest.mark.slow, pytest.mark.timeout(600)]
+# Slow: it scrapes a running suite and waits for an alert to fire and to clear.
+pytestmark = [pytest.mark.suite, pytest.mark.slow]
 TARGETS = ROOT / "deploy" / "targets"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 # Metrics that exist only with PostgreSQL, which the suite of these tests does not use.
