@@ -20,6 +20,7 @@ from backend.security.guards import (
 from backend.security.http_errors import HttpError
 from backend.security.permissions import BUILT_IN_ROLES, Permission
 from backend.security.validation import (
+    FiniteNumbers,
     Input,
     JsonInteger,
     VisibleText,
@@ -31,6 +32,7 @@ from backend.security.validation import (
 
 __all__ = [
     "BUILT_IN_ROLES",
+    "FiniteNumbers",
     "HttpError",
     "Input",
     "JsonInteger",

@@ -107,10 +107,11 @@ class ServiceTokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": list(_REQUIRED), "strict_aud": True},
             )
+            if claims["exp"] - claims["iat"] > LIFETIME_SECONDS:
+                raise InvalidToken("The lifetime of the service token is too long.")
+        # TypeError: a claim has another type. PyJWT also accepts times that are texts of digits.
         except (jwt.InvalidTokenError, TypeError, OverflowError) as error:
             raise InvalidToken("The service token is not valid here.") from error
-        if claims["exp"] - claims["iat"] > LIFETIME_SECONDS:
-            raise InvalidToken("The lifetime of the service token is too long.")
         return str(caller)
 
     def _sign(self, callee: str, now: int) -> str:

@@ -5,10 +5,12 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
+from math import isfinite
 from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +28,7 @@ from backend.security.validation_errors import describe_errors
 
 View = Callable[..., Any]
 M = TypeVar("M", bound=BaseModel)
+V = TypeVar("V")
 
 # A JSON body is read into memory at once; files are uploaded as multipart instead.
 MAX_JSON_BYTES = 1024 * 1024
@@ -85,6 +88,31 @@ class _VisibleText:
 
 # Text with a visible character. White space and zero-width characters alone are rejected.
 VisibleText = _VisibleText()
+
+
+def has_finite_numbers(value: object) -> bool:
+    """Return whether all numbers in the JSON value *value* are finite."""
+    values = [value]
+    while values:
+        item = values.pop()
+        if isinstance(item, float) and not isfinite(item):
+            return False
+        if isinstance(item, Mapping):
+            values += item.values()
+        elif isinstance(item, list | tuple):
+            values += item
+    return True
+
+
+def _require_finite_numbers(value: V) -> V:
+    if not has_finite_numbers(value):
+        raise ValueError("Numbers must be finite and in the range of a double.")
+    return value
+
+
+# For fields of any JSON: `Any` and `JsonValue` accept NaN, and read 1e999 as infinity. Neither can
+# be written as JSON, so a database or the next reader would fail.
+FiniteNumbers = AfterValidator(_require_finite_numbers)
 
 
 class Input(BaseModel):
@@ -245,23 +273,25 @@ def _pointer(location: Sequence[int | str]) -> str:
 
 
 def _reject_nul(value: object) -> None:
-    locations = islice(_find_nuls(value, ()), _MAX_ERRORS)
+    locations = islice(find_nuls(value), _MAX_ERRORS)
     detail = "Text must not contain a NUL character."
     if errors := [{"pointer": _pointer(location), "detail": detail} for location in locations]:
         raise _invalid(errors)
 
 
-def _find_nuls(value: object, location: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+def find_nuls(
+    value: object, location: tuple[int | str, ...] = ()
+) -> Iterator[tuple[int | str, ...]]:
     """Yield the location of each string with a NUL; for a key, the location of its object."""
     if isinstance(value, str):
         if "\x00" in value:
             yield location
     elif isinstance(value, BaseModel):
-        yield from _find_nuls(value.__dict__, location)
+        yield from find_nuls(value.__dict__, location)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _find_nuls(key, location)
-            yield from _find_nuls(item, (*location, str(key).replace("\x00", "")))
+            yield from find_nuls(key, location)
+            yield from find_nuls(item, (*location, str(key).replace("\x00", "")))
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, item in enumerate(value):
-            yield from _find_nuls(item, (*location, index))
+            yield from find_nuls(item, (*location, index))

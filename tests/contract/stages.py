@@ -47,8 +47,9 @@ PASSWORD = "seven small boats"
 MIB = 2**20
 Headers = dict[str, str]
 _numbers = count(1)
-# A proof is valid for five minutes.
+# A proof is valid for five minutes, an access token for ten.
 _PROOF_SECONDS = 60
+_TOKEN_SECONDS = 240
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Stage:
     sign_in: Callable[[str], Headers]
     create_resources: Callable[["Stage", Headers], dict[str, str]]
     credentials: dict[str, Headers] = field(default_factory=dict)
+    signed_in_at: dict[str, float] = field(default_factory=dict)
     identities: Identities | None = None
     proved_at: float = field(default_factory=time.monotonic)
 
@@ -73,11 +75,17 @@ class Stage:
         return self.app.test_client(use_cookies=False)
 
     def headers(self, role: str) -> Headers:
-        """Return the credentials of a user with the role *role*; `anonymous` has none."""
+        """Return the credentials of a user with the role *role*; `anonymous` has none.
+
+        They are valid for several minutes. Long tests must call this again: requests with an
+        expired token are rejected, whatever is wrong with them.
+        """
         if role == "anonymous":
             return {}
-        if role not in self.credentials:
+        age = time.monotonic() - self.signed_in_at.get(role, 0.0)
+        if role not in self.credentials or age > _TOKEN_SECONDS:
             self.credentials[role] = self.sign_in(role)
+            self.signed_in_at[role] = time.monotonic()
         self._renew_proofs()
         return self.credentials[role]
 

@@ -14,11 +14,12 @@ from backend.security.authentication import (
     identify_principal,
     set_security_context,
 )
+from backend.security.base64url import encode_base64url
 from backend.security.guards import Guard, get_guard
 from backend.security.http_errors import HttpError
 from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.service_tokens import HEADER, LIFETIME_SECONDS, ServiceTokens
-from backend.security.tokens import InvalidToken, signing_key
+from backend.security.tokens import InvalidToken, public_jwk, signing_key
 
 SECRET = "secret shared by the services of the tests"
 AGENT = "agent-service"
@@ -59,10 +60,16 @@ def forged(secret=SECRET, key_of=AGENT, typ="service+jwt", alg="EdDSA", **claims
     return _signed(payload, key, alg, typ)
 
 
-def _signed(payload, key=None, alg="EdDSA", typ="service+jwt"):
+def _signed(payload, key=None, alg="EdDSA", typ="service+jwt", **header):
     key = key or signing_key(SECRET, f"service/{AGENT}")
     raw = json.dumps(payload).encode()
-    return jwt.PyJWS().encode(raw, key, algorithm=alg, headers={"typ": typ})
+    return jwt.PyJWS().encode(raw, key, algorithm=alg, headers={"typ": typ} | header)
+
+
+def _with_header(header):
+    """Return a valid token with another header and the same signature."""
+    _, payload, signature = ServiceTokens(SECRET, AGENT).get_token("bare").split(".")
+    return f"{encode_base64url(header)}.{payload}.{signature}"
 
 
 INVALID_TOKENS = {
@@ -81,6 +88,28 @@ INVALID_TOKENS = {
     "of another suite": forged(secret="another secret"),
     "type of an access token": forged(typ="at+jwt"),
     "another algorithm": forged(alg="HS256", secret=SECRET * 2),
+    "alg none": _with_header(b'{"alg": "none", "typ": "service+jwt"}'),
+    "alg none without signature": _with_header(b'{"alg": "none"}').rpartition(".")[0] + ".",
+    "header of 2,900 open brackets": _with_header(b"[" * 2900),
+    "embedded jwk of another key": _signed(
+        {"iss": AGENT, "aud": "bare"},
+        key=signing_key("another secret"),
+        jwk=public_jwk(signing_key("another secret").public_key()),
+    ),
+    "crit": _signed({"iss": AGENT, "aud": "bare"}, crit=["exp"]),
+    "issuer in another case": forged(iss=AGENT.upper()),
+    "issuer with a path": forged(iss=f"{AGENT}/../auth-service"),
+    "issuer with a space": forged(iss=f"{AGENT} "),
+    "issuer is null": _signed({"iss": None}),
+    "issuer is an object": _signed({"iss": {"name": AGENT}}),
+    "lifetime is infinite": forged(exp=float("inf")),
+    "lifetime is not a number": forged(exp=float("nan")),
+    "issued in the future": forged(iat=int(time.time()) + 600),
+    "ends before it begins": forged(exp=int(time.time()) - 60),
+    "times are texts": forged(iat="0", nbf="0", exp="9999999999"),
+    "for a callee with a space": forged(aud="bare "),
+    "for a callee in a list": forged(aud=["bare"]),
+    "payload is a list": _signed([AGENT, "bare"]),
     "expired": forged(iat=1, nbf=1, exp=61),
     "not yet valid": forged(nbf=int(time.time()) + 600, exp=int(time.time()) + 660),
     "valid for an hour": forged(exp=int(time.time()) + 3600),

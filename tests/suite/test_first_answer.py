@@ -155,5 +155,6 @@ def test_tables_are_migrated_before_the_services_start(suite):
     if "DATABASE_URL" in suite.environment:
         pytest.skip("the template of the PostgreSQL databases has the tables already")
     log = (suite.folder / "logs" / "migrations.log").read_text()
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
 
-    assert {line.split(":")[0] for line in log.splitlines()} >= {"auth", "agent", "rag"}
+    assert {message.split(":")[0] for message in messages} >= {"auth", "agent", "rag"}

@@ -1,10 +1,10 @@
 """JSON objects that language models write, such as the arguments of tool calls."""
 
-from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 from pydantic_core import from_json
+
+from backend.security.validation import has_finite_numbers
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
@@ -19,17 +19,3 @@ def parse_json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not has_finite_numbers(value):
         raise ValueError("The text is not a JSON object with finite numbers.")
     return value
-
-
-def has_finite_numbers(value: object) -> bool:
-    """Return whether all numbers in the JSON value *value* are finite."""
-    values = [value]
-    while values:
-        item = values.pop()
-        if isinstance(item, float) and not isfinite(item):
-            return False
-        if isinstance(item, Mapping):
-            values += item.values()
-        elif isinstance(item, list | tuple):
-            values += item
-    return True

@@ -71,6 +71,9 @@ class RequestAudit:
     def record_request(self, response: Response) -> Response:
         code = "forbidden"
         if response.status_code == 403:
+            # A response that the gateway's development server forwards. The service recorded it.
+            if response.direct_passthrough:
+                return response
             code = str((response.get_json(silent=True) or {}).get("code", code))
         self.record_outcome(response.status_code, code)
         return response

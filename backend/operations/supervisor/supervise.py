@@ -141,7 +141,9 @@ class Supervisor:
         """
         command = (sys.executable, "-m", _MIGRATIONS, *self.plan.services)
         log = self.plan.logs / "migrations.log"
-        process = server.fork(command, log, environment, self.plan.root)
+        process = server.fork(
+            command, log, environment, self.plan.root, output_service="migrations"
+        )
         while process is not None and process.poll() is None:
             if self._signals.stop_requests:
                 signal_group(process.pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from flask import Response
 
 from backend.chassis.messaging.repeated_events import RepeatedEvents
 from backend.chassis.settings import CommonSettings, Env
@@ -49,6 +50,24 @@ def test_repeated_denials_are_recorded_together(tmp_path, identities, monkeypatc
     assert (first.target, repetitions.target) == ("GET /secrets", "GET /secrets")
     assert (repetitions.count, repetitions.actor_id) == (4, "user-ada")
     assert repetitions.first_at < repetitions.last_at
+
+
+def test_forwarded_denial_is_passed_on_and_recorded_by_the_service_only(tmp_path, identities):
+    recorder = Recorder()
+    common = CommonSettings.from_env(Env({"DATA_DIR": str(tmp_path)}), "gateway")
+    app = create_service(common, {})
+    audit_requests(app, recorder)
+
+    @app.get("/forwarded")
+    @require_permission(Permission.RAG_READ)
+    def forward():
+        return Response(iter([b'{"code": "denied"}']), 403, direct_passthrough=True)
+
+    client = identities.trust(verify_routes(app)).test_client()
+    response = client.get("/forwarded", headers=identities.bearer(permissions=["rag:read"]))
+
+    assert (response.status_code, response.data) == (403, b'{"code": "denied"}')
+    assert recorder.events == []
 
 
 @pytest.mark.parametrize("service", ["gateway", "admin"])

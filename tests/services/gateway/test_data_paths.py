@@ -230,6 +230,86 @@ def test_both_data_paths_forward_the_same_headers(port, bearer):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X_Service_Token",
+        "x_user_id",
+        "X-User_ID",
+        "X_Forwarded-For",
+        "X-FORWARDED-FOR",
+        "x-forwarded-prefix",
+        "X-Forwarded-Server",
+        "FORWARDED",
+        "X-INTERNAL-GATEWAY",
+        "X_Request_ID",
+        "Content_Length",
+        "Proxy-Connection",
+        "Trailer",
+        "Upgrade",
+    ],
+)
+def test_both_data_paths_drop_other_spellings_of_gateway_headers(port, bearer, name):
+    with RawClient(port) as client:
+        response = client.request("GET", "/rag/x", bearer, f"{name}: forged-value")
+
+    assert response.status == 200
+    assert "forged-value" not in get_received_headers(response).values()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/rag/%6Detrics",
+        "/%72ag/metrics",
+        "/rag/metrics?",
+        "/rag/metrics?x=/documents",
+        "http://other.example/rag/metrics",
+        "/rag/./metrics",
+        "/rag/x/../metrics",
+        "/rag/x/%2e%2e/metrics",
+        "/rag/x/.%2E/metrics",
+        "/rag/x/..;/metrics",
+        "/rag//metrics",
+        "/rag/metrics;x",
+        "/rag/metrics%3bx",
+        "/rag/metrics%00",
+        "/rag/metrics%2f",
+        "/rag/metrics%5c",
+        "/rag/metrics#x",
+        "/rag/metrics%0a",
+        "/rag/%u006detrics",
+        "/RAG/metrics",
+        "/rag%2fmetrics",
+        "/rag/..metrics",
+    ],
+)
+def test_both_data_paths_reject_each_spelling_of_a_closed_path(port, bearer, target):
+    with RawClient(port) as client:
+        response = client.request("GET", target, bearer)
+
+    assert response.status in (400, 404)
+    assert json.loads(response.body)["code"] in ("bad_target", "not_found", "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/rag/%2561uth", "/%2561uth"),
+        ("/rag/%252e%252e/auth", "/%252e%252e/auth"),
+        ("/rag/%c0%ae%c0%ae/auth", "/%C0%AE%C0%AE/auth"),
+        ("/rag/%ef%bc%8f", "/%EF%BC%8F"),
+        ("/rag/metrics%20", "/metrics%20"),
+        ("/rag/METRICS", "/METRICS"),
+    ],
+)
+def test_both_data_paths_decode_a_target_only_once(port, bearer, target, path):
+    with RawClient(port) as client:
+        response = client.request("GET", target, bearer)
+
+    assert json.loads(response.body)["target"] == path
+
+
 @pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding"])
 def test_both_data_paths_ask_for_encoded_responses_except_where_tokens_are_counted(
     port, bearer, echo, name

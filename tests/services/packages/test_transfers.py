@@ -215,6 +215,50 @@ def test_jsonl_import_accepts_gzip_and_reports_bad_lines(api):
     assert [error["line"] for error in result["errors"]] == [2, 3, 4, 5, 6]
 
 
+HOSTILE_JSON_VALUES = {
+    "integer of 5,000 digits": "9" * 5_000,
+    "not a number": "NaN",
+    "infinity": "-Infinity",
+    "larger than a float": "1e999",
+    "lone surrogate": '"\\ud800"',
+    "NUL": '"a\\u0000b"',
+    "NUL in a key": '{"\\u0000": 1}',
+    "900 nested objects": '{"a":' * 900 + "1" + "}" * 900,
+    "30,000 open brackets": "[" * 30_000,
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE_JSON_VALUES.values(), ids=HOSTILE_JSON_VALUES.keys())
+def test_value_that_no_response_can_contain_is_not_imported(api, value):
+    metadata = f'{{"a": {value}}}'
+    json_lines = [
+        f'{{"tracking_number": "LOCAL1", "carrier": "x", "metadata": {metadata}}}',
+        f'{{"tracking_number": "LOCAL2", "carrier": "x", "weight_g": {value}}}',
+        f'{{"tracking_number": "LOCAL3", "carrier": "x", "reference": {value}}}',
+        '{"tracking_number": "LOCAL4", "carrier": "x"}',
+    ]
+    table = io.StringIO()
+    rows = [("LOCAL5", "x", metadata), ("LOCAL6", "x", "{}")]
+    csv.writer(table).writerows([("tracking_number", "carrier", "metadata"), *rows])
+
+    results = [
+        api.post("/packages/import", data="\n".join(json_lines), headers=JSONL).json,
+        api.post("/packages/import", data=table.getvalue(), headers=CSV).json,
+    ]
+
+    assert [(result["created"], result["failed"]) for result in results] == [(1, 3), (1, 1)]
+    numbers = [package["tracking_number"] for package in api.get("/packages").json["items"]]
+    assert sorted(numbers) == ["LOCAL4", "LOCAL6"]
+
+
+def test_csv_import_rejects_nul_in_a_cell(api):
+    text = "tracking_number,carrier,service,origin_name\nLOCAL1,x,a\0b,\nLOCAL2,x,,a\0b\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    assert [error["pointer"] for error in result["errors"]] == ["#/service", "#/origin/name"]
+
+
 @pytest.mark.parametrize(("kind", "headers"), [("csv", CSV), ("jsonl", JSONL)])
 def test_export_can_be_imported_by_another_tenant(api, sign_in, kind, headers):
     package = api.create(
@@ -349,6 +393,13 @@ def test_epcis_keeps_carrier_of_a_package_with_an_sscc(api):
         ({"epcList": []}, "#/epcisBody/eventList/1/epcList"),
         ({"epcList": ["urn:epc:id:sscc:1.2"]}, "#/epcisBody/eventList/1/epcList/0"),
         ({"type": "PersonEvent"}, "#/epcisBody/eventList/1/type"),
+        *(
+            (
+                {"epcList": [f"urn:ai-agent-system:packages:{carrier}:LOCAL0001"]},
+                "#/epcisBody/eventList/1/epcList/0",
+            )
+            for carrier in ("a%00b", "a%0Ab", "%FF", "%E2%80%AE", "a/b", "A", "a" * 41)
+        ),
     ],
 )
 def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, pointer):
@@ -365,6 +416,36 @@ def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, poi
     assert response.status_code == 422
     assert [error["pointer"] for error in response.json["errors"]] == [pointer]
     assert api.get("/packages").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    "value", [[], [[]], {}, {"a": [1]}, 7, -1.5, True, "", "x" * 3_000, "\u202e", "%00", [None]]
+)
+def test_epcis_value_of_another_kind_is_ignored_or_rejected(api, value):
+    valid = {
+        "type": "ObjectEvent",
+        "eventID": "urn:uuid:1",
+        "eventTime": "2026-06-10T00:00:00Z",
+        "bizStep": "departing",
+        "disposition": "in_transit",
+        "epcList": ["urn:ai-agent-system:packages:ups:1Z5R89390357567127"],
+        "readPoint": {"id": "urn:x"},
+        "pkg:location": {"name": "Hub", "lat": 1.5, "lon": 2},
+    }
+    names = (*valid, "parentID", "childEPCs", "bizLocation", "recordTime", "errorDeclaration")
+    names += tuple(f"pkg:{name}" for name in ("code", "reason", "detail", "rawCode", "corrects"))
+    places = [valid["pkg:location"] | {name: value} for name in ("name", "country", "lat", "lon")]
+    events = [valid | {name: value} for name in names]
+    events += [valid | {"pkg:location": place} for place in places]
+    events += [valid | {name: {"id": value}} for name in ("readPoint", "bizLocation")]
+
+    for body in events:
+        response = api.post("/packages/epcis", json=body)
+        assert response.status_code in (200, 422), (body, response.text)
+
+    assert api.get("/packages").status_code == 200
+    for package in api.get("/packages").json["items"]:
+        assert api.get(f"/packages/{package['id']}/epcis").status_code == 200
 
 
 def test_statistics_count_packages_and_deliveries(api):

@@ -1,4 +1,6 @@
-"""Publications of several events, sent at once."""
+"""Publications: several sent at once, and values that subscribers could not read."""
+
+import pytest
 
 from backend.chassis.messaging.topics import Retention
 from backend.services.realtime.domain.loop_calls import LoopCalls
@@ -45,3 +47,16 @@ def test_publications_larger_than_a_batch_are_stored_in_order(start, valkey):
     (stored,) = publish_and_read(start(valkey.url), publications)
 
     assert [data[0] for _, data in stored] == list("012345")
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_publication_with_a_number_that_is_not_finite_is_rejected(realtime, identities, number):
+    bearer = identities.bearer(tenant_id="t-1", permissions=["realtime:publish"])
+    body = f'{{"tenant_id": "t-1", "topic": "packages", "data": {{"stops": [{number}]}}}}'
+
+    response = realtime.app.test_client().post(
+        "/publish", data=body, headers=bearer | {"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/data"]

@@ -66,8 +66,13 @@ def concurrent_uploads(suite: Suite) -> Iterator[list[str]]:
 
 
 def read_everything(person: UserClient) -> dict[str, object]:
-    """Return what a user sees of their own data."""
-    hits = person("POST", "/rag/search", json=QUESTION).json()["results"]
+    """Return what a user sees of their own data.
+
+    After a start, searches use the keyword index alone until the vector server responds.
+    """
+    search = lambda: person("POST", "/rag/search", json=QUESTION).json()  # noqa: E731
+    wait_until(lambda: not search()["degraded"], seconds=120)
+    hits = search()["results"]
     answer = person("POST", "/rag/query", json=QUESTION).json()
     sessions = person("GET", "/agent/sessions").json()
     conversations = [

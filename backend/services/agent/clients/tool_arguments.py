@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from backend.ai.chat_models.json_objects import has_finite_numbers
+from backend.security.validation import has_finite_numbers
 from backend.services.agent.errors import InvalidToolCall, ToolRefused
 
 _MAX_REPORTED_ERRORS: Final = 5

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 
 from backend.ai.chat_models.json_objects import parse_json_object
-from backend.security import JsonInteger, has_visible_character, invalid_field
+from backend.security import FiniteNumbers, JsonInteger, has_visible_character, invalid_field
 from backend.services.agent.domain.answers.completions import Chat
 from backend.services.agent.domain.answers.events import HistoryMessage
 
@@ -149,7 +149,7 @@ class ChatMessage(LenientInput):
 class FunctionDefinition(LenientInput):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
     description: Annotated[str, Field(max_length=4_096)] | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Annotated[dict[str, Any], FiniteNumbers] | None = None
 
 
 class ClientTool(LenientInput):
@@ -179,7 +179,7 @@ class ResponseFormat(LenientInput):
     """Format of the answer: text, a JSON object, or JSON that matches a schema."""
 
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: dict[str, Any] | None = None
+    json_schema: Annotated[dict[str, Any], FiniteNumbers] | None = None
 
     @model_validator(mode="after")
     def _require_matching_schema(self) -> Self:

@@ -20,6 +20,7 @@ from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.chassis.web.paging import PageQuery, Rfc3339Datetime, paginate
 from backend.security import (
+    FiniteNumbers,
     Input,
     Permission,
     authenticated,
@@ -88,7 +89,7 @@ class AuditEventInput(Input):
     target: Annotated[str, Field(min_length=1, max_length=MAX_TARGET_CHARACTERS)] | None
     address: Annotated[str, Field(max_length=64)]
     request_id: Annotated[str, Field(max_length=128)]
-    details: Annotated[dict[str, JsonValue], Field(max_length=20)]
+    details: Annotated[dict[str, JsonValue], Field(max_length=20), FiniteNumbers]
     count: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
     last_at: AwareDatetime | None = None
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
-from backend.security import Input
+from backend.security import FiniteNumbers, Input
 from backend.services.chat.domain.visitors.origins import MAX_ORIGIN_CHARACTERS, MAX_ORIGINS
 
 _MAX_CHARACTERS = 16_384
@@ -61,5 +61,8 @@ def _check_settings(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 SettingName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 AccountSettings = Annotated[
-    dict[SettingName, JsonValue], Field(max_length=100), AfterValidator(_check_settings)
+    dict[SettingName, JsonValue],
+    Field(max_length=100),
+    FiniteNumbers,
+    AfterValidator(_check_settings),
 ]

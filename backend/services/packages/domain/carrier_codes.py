@@ -6,6 +6,7 @@ answers.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 
 from backend.services.packages.model import EventCode, Reason
 
+CARRIER_CODE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _FILE: Final = Path(__file__).parents[1] / "data" / "carrier_codes.json"
 # Systems whose codes any carrier may use, in this order.
 _COMMON_SYSTEMS: Final = ("upu", "aftership", "easypost", "shippo")

@@ -6,14 +6,17 @@ https://ref.gs1.org/standards/epcis/2.0.0/ and https://ref.gs1.org/standards/cbv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 from backend.chassis.messaging.audit_events import format_time
-from backend.services.packages.domain.carrier_codes import TranslatedCode
+from backend.services.packages.domain.carrier_codes import CARRIER_CODE, TranslatedCode
 from backend.services.packages.domain.event_input import EventInput
 from backend.services.packages.domain.tracking_numbers import identify, normalize
 from backend.services.packages.model import EventCode, Location, Package, Reason, TrackingEvent
+
+Member = TypeVar("Member", bound=StrEnum)
 
 CONTEXT: Final = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 MAX_EVENTS: Final = 500
@@ -176,12 +179,11 @@ def _read_event(event: Any, pointer: str) -> Iterator[EpcisReport]:
     translated = _get_code(event)
     code = event.get(f"{_PREFIX}:rawCode") or event.get("bizStep") or translated.code
     location = _get_location(event, pointer)
-    reason = event.get(f"{_PREFIX}:reason")
     given = EventInput(
         code=str(code)[:64],
         occurred_at=time,
         location=location,
-        reason=Reason(reason) if reason in set(Reason) else None,
+        reason=_find_member(Reason, event.get(f"{_PREFIX}:reason")),
         detail=_get_text(event, f"{_PREFIX}:detail", pointer, 2000),
         external_id=event_id,
         corrects=_get_text(event, f"{_PREFIX}:corrects", pointer, 200),
@@ -202,9 +204,9 @@ def _read_event(event: Any, pointer: str) -> Iterator[EpcisReport]:
 
 
 def _get_code(event: Mapping[str, Any]) -> TranslatedCode:
-    own = event.get(f"{_PREFIX}:code")
-    if own in set(EventCode):
-        return TranslatedCode(EventCode(own))
+    own = _find_member(EventCode, event.get(f"{_PREFIX}:code"))
+    if own is not None:
+        return TranslatedCode(own)
     step = _get_last_part(event.get("bizStep")).removeprefix("BizStep-")
     disposition = _get_last_part(event.get("disposition")).removeprefix("Disp-")
     if disposition == _RETURNED:
@@ -212,6 +214,11 @@ def _get_code(event: Mapping[str, Any]) -> TranslatedCode:
         return TranslatedCode(EventCode.RETURNED if is_end else EventCode.RETURN_STARTED)
     code = _CODES.get(step)
     return TranslatedCode(EventCode.NOTE, is_known=False) if code is None else TranslatedCode(code)
+
+
+def _find_member(kind: type[Member], value: object) -> Member | None:
+    """Return the member of *kind* with *value*, or None. A value of any JSON type is accepted."""
+    return kind(value) if isinstance(value, str) and value in set(kind) else None
 
 
 def _list_packages(event: Mapping[str, Any], pointer: str) -> list[tuple[str, str | None]]:
@@ -229,7 +236,10 @@ def _parse_epc(epc: str, pointer: str) -> tuple[str, str | None]:
     """Return number and carrier of a URI: ours, an SSCC, or any with a number at its end."""
     if epc.startswith(f"{_NAMESPACE}:"):
         carrier, _, number = epc[len(_NAMESPACE) + 1 :].partition(":")
-        return _check_number(unquote(number), pointer), unquote(carrier)[:40] or None
+        carrier = unquote(carrier)
+        if carrier and not CARRIER_CODE.fullmatch(carrier):
+            raise InvalidDocument(pointer, "The URI has no valid code of a carrier.")
+        return _check_number(unquote(number), pointer), carrier or None
     if epc.startswith("urn:epc:id:sscc:"):
         return _check_number(_build_sscc(_get_last_part(epc), pointer), pointer), None
     return _check_number(unquote(_get_last_part(epc.rstrip("/"))), pointer), None

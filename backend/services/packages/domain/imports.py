@@ -1,10 +1,11 @@
 """Import of packages and events from CSV or JSON lines, in batches of one transaction each."""
 
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
+
+from pydantic_core import from_json
 
 from backend.chassis.csv_cells import remove_formula_guard
 from backend.chassis.web.problems import ServiceError
@@ -106,8 +107,8 @@ def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
         if not text.strip():
             continue
         try:
-            content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+            content = _parse_json(text)
+        except ValueError:
             yield number, InvalidLine("The line is not JSON.", "malformed_json")
             continue
         if isinstance(content, dict):
@@ -137,6 +138,16 @@ def read_csv(stream: IO[bytes]) -> Iterator[Line]:
             continue
         if content is not None:
             yield record.line, content
+
+
+def _parse_json(text: str) -> Any:
+    """Return the JSON value *text*, with the rules of request bodies.
+
+    Raises:
+        ValueError: it is not JSON. The json module would also accept NaN, infinity and lone
+            surrogates, which no response can contain, and raise RecursionError for deep values.
+    """
+    return from_json(text, allow_inf_nan=False)
 
 
 def _import_batch(
@@ -244,8 +255,8 @@ def _build_object(row: Mapping[str, str]) -> dict[str, Any]:
         content["tags"] = [tag.strip() for tag in tags.split(";") if tag.strip()]
     if metadata := cells.pop("metadata", None):
         try:
-            content["metadata"] = json.loads(metadata)
-        except (json.JSONDecodeError, RecursionError):
+            content["metadata"] = _parse_json(metadata)
+        except ValueError:
             raise InvalidLine("The metadata is not JSON.", pointer="#/metadata") from None
     for end in ("origin", "destination"):
         if place := _take_place(cells, f"{end}_"):

@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from backend.chassis.web.paging import PageQuery, Rfc3339Datetime
-from backend.security import Input
+from backend.security import FiniteNumbers, Input
 from backend.security.validation import JsonInteger, VisibleText
+from backend.services.packages.domain.carrier_codes import CARRIER_CODE
 from backend.services.packages.domain.event_schemas import LocationInput, TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
 from backend.services.packages.domain.package_fields import PackageFields
@@ -29,7 +30,6 @@ MAX_EVENTS_PER_REQUEST = 500
 _DEFAULT_WAIT_SECONDS = 10.0
 _MAX_METADATA_BYTES = 16 * 1024
 _NO_TIME = "Write a time as in RFC 3339, such as 2030-01-31T12:00:00Z."
-_CARRIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _NUMBER = re.compile(r"[A-Z0-9]{4,64}")
 
 
@@ -55,7 +55,7 @@ def _check_number(text: str) -> str:
 
 def _check_carrier(text: str) -> str:
     carrier = text.strip().lower().replace(" ", "_")
-    if not _CARRIER.fullmatch(carrier):
+    if not CARRIER_CODE.fullmatch(carrier):
         raise ValueError(
             "A carrier has up to 40 lower-case letters, digits, dashes and underscores."
         )
@@ -80,7 +80,7 @@ Tag = Annotated[
     str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), VisibleText
 ]
 Tags = Annotated[list[Tag], Field(max_length=32)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
+Metadata = Annotated[dict[str, Any], FiniteNumbers, AfterValidator(_check_metadata)]
 Weight = Annotated[int, Field(ge=0, le=100_000_000), JsonInteger]
 
 

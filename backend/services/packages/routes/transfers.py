@@ -19,6 +19,7 @@ from backend.security import (
     validate_query,
 )
 from backend.security.content_coding import open_body
+from backend.security.validation import find_nuls
 from backend.services.packages.domain import exports, imports
 from backend.services.packages.domain.event_recording import EventService, PackageReport
 from backend.services.packages.domain.event_schemas import TrackingEventInput
@@ -168,6 +169,9 @@ def _parse_line(content: Mapping[str, Any]) -> PackageReport:
         pointer = "#/" + "/".join(str(part) for part in first["loc"])
         detail = str(first["msg"]).removeprefix("Value error, ")
         raise InvalidLine(detail, pointer=pointer) from None
+    for location in find_nuls(line):
+        pointer = "#/" + "/".join(str(part) for part in location)
+        raise InvalidLine("Text must not contain a NUL character.", pointer=pointer)
     return PackageReport(
         number=line.tracking_number,
         carrier=line.carrier,

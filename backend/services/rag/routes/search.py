@@ -13,6 +13,7 @@ from backend.ai.follow_ups import Turn
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import (
+    FiniteNumbers,
     Input,
     JsonInteger,
     Permission,
@@ -48,7 +49,7 @@ class _SearchFields(Input):
     # By default, hybrid searches are reranked by terms. True uses the reranking model if one is
     # configured.
     rerank: bool | None = None
-    filter: dict[str, JsonValue] | None = None
+    filter: Annotated[dict[str, JsonValue], FiniteNumbers] | None = None
 
     def to_search_query(self) -> SearchQuery:
         return SearchQuery(

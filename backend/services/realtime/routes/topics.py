@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, JsonValue, RootModel
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import (
+    FiniteNumbers,
     Input,
     Permission,
     Principal,
@@ -131,7 +132,7 @@ class PublishRequest(Input):
 
     tenant_id: Annotated[str, Field(min_length=1, max_length=64)]
     topic: TopicName
-    data: JsonValue
+    data: Annotated[JsonValue, FiniteNumbers]
     type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,63}$")] = "external.published"
     user_id: Annotated[str, Field(max_length=64)] = ""
     key: Annotated[str, Field(max_length=128)] = ""

@@ -278,6 +278,38 @@ def test_cors_headers_are_sent_to_allowed_origins_only(app_for, identities):
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "https://app.example.evil.test",
+        "https://evil-app.example",
+        "https://evil.test/https://app.example",
+        "https://app.example@evil.test",
+        "https://app.example:8443",
+        "http://app.example",
+        "https://app.example/",
+        "https://app.example.",
+        "https://evil.test, https://app.example",
+        "https://app.example https://evil.test",
+        "*",
+        "file://",
+    ],
+)
+def test_similar_origin_gets_no_cors_headers(app_for, identities, origin):
+    client = app_for(CORS_ORIGINS="https://app.example").test_client()
+    preflight_headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+
+    responses = [
+        client.options("/rag/documents", headers=preflight_headers),
+        client.get("/rag/x", headers=identities.bearer() | {"Origin": origin}),
+    ]
+
+    for response in responses:
+        assert "Access-Control-Allow-Origin" not in response.headers
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
 def test_connections_are_reused(client, identities, echo):
     for _ in range(5):
         assert client.get("/rag/x", headers=identities.bearer()).json

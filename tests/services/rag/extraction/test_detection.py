@@ -139,3 +139,28 @@ def test_html_is_detected_by_its_start(detect, content):
 
 def test_xhtml_is_declared_by_its_media_type(detect):
     assert detect(b"<p/>", "page", "application/xhtml+xml") == "html"
+
+
+POLYGLOTS = {
+    "PDF, then DOCX": (PDF + docx(paragraph("x")), {"pdf"}),
+    "DOCX, then PDF": (docx(paragraph("x")) + PDF, {"pdf"}),
+    "PNG, then DOCX": (PNG + docx(paragraph("x")), {"png"}),
+    "PNG, then HTML": (PNG + b"<script>alert(1)</script>", {"png"}),
+    "GIF and JavaScript": (b"GIF89a/*" + b"x" * 50 + b"*/=1;alert(1)", {"gif"}),
+    "HTML, then PDF": (b"<html><script>x</script>" + PDF, {"pdf"}),
+    "JPEG and PHAR": (b"\xff\xd8\xff\xe0<?php __HALT_COMPILER(); ?>", {"jpeg"}),
+    "program, then PDF": (b"MZ" + PDF, {"pdf"}),
+    "video": (b"\0\0\0\x18ftypmp42" + bytes(30), set()),
+}
+
+
+@pytest.mark.parametrize(("content", "types"), POLYGLOTS.values(), ids=POLYGLOTS.keys())
+def test_file_that_is_valid_as_several_types_is_accepted_as_one(detect, content, types):
+    found = set()
+    for suffix in ("pdf", "docx", "xlsx", "png", "jpg", "gif", "html", "svg", "txt", "csv", "eml"):
+        try:
+            found.add(detect(content, f"a.{suffix}"))
+        except (TypeMismatch, UnsupportedType):
+            continue
+
+    assert found == types

@@ -88,7 +88,10 @@ def test_client_answers_pings(start, token):
         assert not realtime.server.closes
 
 
-@pytest.mark.parametrize("packet", ["5", "42", "42{}", "42[" + "[" * 60_000, "4", "x", "40[]"])
+@pytest.mark.parametrize(
+    "packet",
+    ["5", "42", "42{}", "42[" + "[" * 60_000, "4", "x", "40[]", '42["x",' + "9" * 5_000 + "]"],
+)
 def test_malformed_packet_closes_the_connection(realtime, token, packet):
     with realtime.connect("/socket.io/?EIO=4&transport=websocket") as client:
         assert client.socket.recv(30).startswith("0{")

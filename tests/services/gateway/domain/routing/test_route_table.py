@@ -6,6 +6,7 @@ import pytest
 
 from backend.chassis.settings import Env
 from backend.services.gateway.domain.routing.route_table import (
+    MEBIBYTE,
     InvalidRouteTable,
     Limit,
     RateLimitRule,
@@ -164,3 +165,27 @@ def test_invalid_entry_is_reported(tmp_path, text, message):
 def test_missing_file_is_reported(tmp_path):
     with pytest.raises(InvalidRouteTable, match=r"GATEWAY_ROUTES: .* cannot be read"):
         load_route_table([ECHO], tmp_path / "missing.toml")
+
+
+def test_each_default_route_limits_rate_size_duration_and_concurrency():
+    for route in load_routes(Env({})).routes:
+        assert route.select_rules("/any/path"), route.name
+        assert 0 < route.timeout <= 30, route.name
+        assert route.long_timeout <= 150, route.name
+        assert 0 < route.body_limit <= 201 * MEBIBYTE, route.name
+        assert 0 < (route.concurrency or route.instance_concurrency) <= 20_000, route.name
+        assert 0 < route.sockets_per_caller <= 64, route.name
+
+
+@pytest.mark.parametrize("version", ["", "/api/v1", "/api/v2"])
+def test_metrics_of_services_are_closed_under_each_prefix(version):
+    table = load_routes(Env({}))
+    reached = [
+        (found[0].name, found[1])
+        for route in table.routes
+        if (found := table.find_route(f"{version}{route.prefix}/metrics"))
+        and found[1] in ("/metrics", "/packages/metrics")
+        and not found[0].is_closed(found[1])
+    ]
+
+    assert reached == []
