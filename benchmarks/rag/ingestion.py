@@ -25,10 +25,10 @@ from typing import Any
 
 from backend.ai.embedding import EmbeddingTokenizer
 from backend.services.rag.domain.ingestion.chunking import build_index_text
+from benchmarks.rag.cpu_time import get_cpu_seconds
 from benchmarks.rag.sample_documents import write_documents
 from tests.suite.conftest import Suite, UserClient, prepare_suite
 
-_HERTZ = os.sysconf("SC_CLK_TCK")
 _THREADS = min(4, os.cpu_count() or 1)
 _PROCESSES = ("rag-worker", "vectors", "rag-service")
 
@@ -66,13 +66,13 @@ def _measure_service(folder: Path, paths: list[Path]) -> dict[str, Any]:
         os.kill(worker, signal.SIGSTOP)
         for path in paths:
             person.upload(path, wait=0)
-        before = {name: _get_cpu_seconds(suite.get_pid(name)) for name in _PROCESSES}
+        before = {name: get_cpu_seconds(suite.get_pid(name)) for name in _PROCESSES}
         started_at = time.perf_counter()
         os.kill(worker, signal.SIGCONT)
         _wait_until_ready(folder)
         seconds = time.perf_counter() - started_at
         cpu_seconds = {
-            name: _get_cpu_seconds(suite.get_pid(name)) - before[name] for name in _PROCESSES
+            name: get_cpu_seconds(suite.get_pid(name)) - before[name] for name in _PROCESSES
         }
         texts = folder / "texts.json"
         texts.write_text(json.dumps(_read_texts(folder)))
@@ -127,23 +127,6 @@ def _run_baseline(configuration: str, source: Path, models: Path) -> dict[str, A
     )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def _get_cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its descendants, including ended ones."""
-    total = 0.0
-    for process_id in (pid, *_list_descendants(pid)):
-        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-        total += sum(map(int, fields[11:15])) / _HERTZ
-    return total
-
-
-def _list_descendants(pid: int) -> list[int]:
-    descendants = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            descendants += [child, *_list_descendants(child)]
-    return descendants
 
 
 def _get_peak_memory_mb(pid: int) -> float:

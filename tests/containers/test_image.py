@@ -13,7 +13,7 @@ def test_extras_are_installed_with_a_build_argument(machine):
     extras = ("--target", "packages", "--build-arg", "EXTRAS=otel pgvector")
     machine.build(ROOT / "deploy" / "Dockerfile", "with-extras", ROOT, *extras)
 
-    look = "import langchain_postgres, opentelemetry.sdk"
+    look = "import psycopg, opentelemetry.sdk"
     machine.podman("run", "--rm", "with-extras", ".venv/bin/python", "-c", look)
 
 

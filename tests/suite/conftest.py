@@ -85,6 +85,12 @@ class Suite:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports['gateway']}"
 
+    @property
+    def redis_url(self) -> str:
+        """URL of the configured Redis servers, or of the server that the suite runs."""
+        file = self.folder / "data" / "valkey" / "url"
+        return self.environment.get("REDIS_URL") or file.read_text().strip()
+
     def start(self) -> None:
         screen = self.folder / "screen.txt"
         with screen.open("w") as out:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.suite
 
 def test_events_of_all_services_reach_a_consumer_in_order(suite: Suite, ada: UserClient) -> None:
     user_id = ada.account["user"]["id"]
-    broker = open_broker((suite.folder / "data" / "valkey" / "url").read_text().strip())
+    broker = open_broker(suite.redis_url)
     assert broker is not None
     subscription = broker.subscribe("tests", ["auth", "agent", "rag"])
     received: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ def _check_extras(env: Env) -> Iterator[Finding]:
             "opentelemetry.exporter.otlp.proto.http",
             "No service exports spans.",
         ),
-        (store == "pgvector", "VECTOR_STORE", "pgvector", "langchain_postgres", _NO_VECTORS),
+        (store == "pgvector", "VECTOR_STORE", "pgvector", "psycopg", _NO_VECTORS),
         (store == "qdrant", "VECTOR_STORE", "qdrant", "langchain_qdrant", _NO_VECTORS),
         (local_embedding, "EMBEDDING_MODEL", "torch", "sentence_transformers", _NO_VECTORS),
         (

@@ -12,7 +12,7 @@ from backend import __version__
 from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.web.app_factory import create_service, verify_routes
 from backend.security import Permission
-from tests.metrics import read_metrics_page
+from tests.metrics import read_metrics_page, wait_for_metrics
 
 
 def test_health_contains_the_service_name(client):
@@ -101,7 +101,7 @@ def test_unknown_methods_and_paths_create_no_labels(client):
 
 
 def test_metrics_contain_process_and_disk_usage(client):
-    text = read_metrics_page(client)
+    text = wait_for_metrics(client, "data_folder_free_bytes ", "data_folder_size_bytes ")
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
     assert float(values["process_resident_memory_bytes"]) > 2**20

@@ -1,13 +1,13 @@
 """Prometheus metrics of ingestion and search."""
 
-from tests.metrics import read_metrics_page
+from tests.metrics import wait_for_metrics
 
 UNKNOWN = "no-such-mode"
 
 
 def read_metrics(user) -> dict[str, float]:
-    lines = read_metrics_page(user.client).splitlines()
-    pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("rag_"))
+    page = wait_for_metrics(user.client, "rag_oldest_waiting_document_age_seconds ")
+    pairs = (line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("rag_"))
     return {name: float(value) for name, value in pairs}
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from backend.chassis.database.sessions import open_database
 from backend.services.agent.app import create_app
 from backend.services.agent.domain.activity import read_activity
-from tests.metrics import read_metrics_page
+from tests.metrics import wait_for_metrics
 from tests.services.agent.fakes import WordEmbedder, post_query
 
 
@@ -63,8 +63,8 @@ def test_active_users_and_conversations_are_counted_by_window(settings, identiti
 def test_metrics_page_has_the_gauges_without_labels_of_users(client, ada):
     post_query(client, ada, "What is 6 * 7?")
 
-    page = read_metrics_page(client)
+    page = wait_for_metrics(
+        client, 'agent_active_users{window="5m"} 1.0', "agent_conversations 1.0"
+    )
 
-    assert 'agent_active_users{window="5m"} 1.0' in page
-    assert "agent_conversations 1.0" in page
     assert "user-ada" not in page

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import insert
 
 from backend.chassis.daily_counts import Period
-from backend.chassis.observability.metrics_key import MetricsKey
 from backend.services.chat.clients.metrics import tenant_metrics
 from backend.services.chat.domain.stats import TenantStats
 from backend.services.chat.jobs.daily_stats import DailyStatsJob
@@ -15,6 +14,7 @@ from backend.services.chat.store import accounts, conversations, daily_stats
 from backend.services.chat.store.duration_counts import DurationCounts
 from backend.services.chat.store.messages import get_message
 from backend.services.chat.store.tables import DailyStats, Message
+from tests.metrics import wait_for_metrics
 from tests.services.chat.conftest import TEAM
 from tests.services.chat.history.conftest import FIRST
 
@@ -377,12 +377,12 @@ def test_service_exports_the_metrics_of_the_current_day(chat, client):
     chat.write(conversation)
     chat.update.update_all()
 
-    key = MetricsKey("a secret of the tests").text
-    text = client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).text
-
-    assert f'chat_active_users{{tenant="{TEAM}"}} 1.0' in text
-    assert f'chat_messages{{direction="inbound",tenant="{TEAM}"}} 1.0' in text
-    assert 'chat_active_users{tenant="other"} 0.0' in text
+    wait_for_metrics(
+        client,
+        f'chat_active_users{{tenant="{TEAM}"}} 1.0',
+        f'chat_messages{{direction="inbound",tenant="{TEAM}"}} 1.0',
+        'chat_active_users{tenant="other"} 0.0',
+    )
 
 
 def test_user_has_conversations_and_messages_by_day(chat, clock, client, ada, bob, identities):

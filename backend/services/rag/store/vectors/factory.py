@@ -26,7 +26,7 @@ VectorStoreKind = Literal["chroma", "pgvector", "qdrant"]
 VECTOR_STORE_KINDS: tuple[VectorStoreKind, ...] = ("chroma", "pgvector", "qdrant")
 # Package that the extra of the same name as the store installs.
 _EXTRA_PACKAGES: dict[VectorStoreKind, str] = {
-    "pgvector": "langchain_postgres",
+    "pgvector": "psycopg",
     "qdrant": "langchain_qdrant",
 }
 _TIMEOUT_SECONDS = 5

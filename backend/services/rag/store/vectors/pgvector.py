@@ -1,14 +1,14 @@
 """Vector store in PostgreSQL with pgvector: one table with an HNSW index per partition.
 
-The tables are in a separate schema. LangChain's integration creates tables and indexes and inserts
-rows. Searches do not use it: it would transfer the vector of each hit, and 100 vectors are half a
-megabyte of text.
+The tables are in a separate schema. LangChain's integration is not used: it inserts and commits
+each row, and its searches transfer the vector of each hit, which is half a megabyte of text for 100
+hits (docs/adr/0109).
 """
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -17,30 +17,26 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.services.rag.errors import VectorSearchUnavailable
-from backend.services.rag.store.vectors import IMPORT_LOCK, StoredVector, Vector, Vectors
-
-if TYPE_CHECKING:
-    from langchain_postgres import PGEngine, PGVectorStore
+from backend.services.rag.store.vectors import StoredVector, Vector, Vectors
 
 _SCHEMA = "rag_vectors"
-_COLUMNS = ("document_id", "generation")
-_ID = "id"
 # Limit of pgvector's HNSW index. Longer vectors are searched without an index.
 _MAX_INDEXED_DIMENSIONS = 2000
 _READ_BATCH_SIZE = 2000
+_WRITE_BATCH_SIZE = 250
 # SQLSTATE codes: undefined_table, invalid_schema_name, insufficient_privilege.
 _UNDEFINED_TABLE = ("42P01", "3F000")
 _INSUFFICIENT_PRIVILEGE = "42501"
 _ADVISORY_LOCK = 0x52414756
 _OPTIONS = {
     "statement_timeout": "10s",
-    "hnsw.ef_search": "200",
+    "hnsw.ef_search": "150",
     # Continue the index scan until enough rows pass the filter, which could otherwise discard all
-    # candidates.
-    "hnsw.iterative_scan": "strict_order",
+    # candidates. With a strict order, candidates that a continued scan finds late are discarded.
+    "hnsw.iterative_scan": "relaxed_order",
 }
-# LangChain commits each row. These commits are asynchronous, followed by one synchronous commit.
-_WRITE_OPTIONS = {"statement_timeout": "30s", "synchronous_commit": "off"}
+# Inserting updates the HNSW index, and creating an index reads all rows.
+_EXTEND_TIMEOUT = text("SET LOCAL statement_timeout = '60s'")
 
 
 class PgvectorStore:
@@ -50,7 +46,6 @@ class PgvectorStore:
         self._url = "postgresql+psycopg://" + url.partition("://")[2]
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self._write_engine: PGEngine | None = None
         self._existing_partitions: set[str] = set()
 
     def add_vectors(
@@ -61,17 +56,17 @@ class PgvectorStore:
         ids: Sequence[str],
         vectors: Vectors,
     ) -> None:
-        metadata = dict(zip(_COLUMNS, (document_id, generation), strict=True))
         with self._map_errors():
-            try:
-                self._insert(partition, metadata, list(ids), vectors)
-            except ProgrammingError as error:
-                if not _is_missing(error):
-                    raise
-                self._existing_partitions.discard(partition)  # dropped by another process
-                self._insert(partition, metadata, list(ids), vectors)
-        # Make the asynchronous commits durable: a transaction with an id commits synchronously.
-        self._execute("SELECT txid_current()")
+            for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+                batch = list(ids[start : start + _WRITE_BATCH_SIZE])
+                part = vectors[start : start + _WRITE_BATCH_SIZE]
+                try:
+                    self._insert(partition, document_id, generation, batch, part)
+                except ProgrammingError as error:
+                    if not _is_missing(error):
+                        raise
+                    self._existing_partitions.discard(partition)  # dropped by another process
+                    self._insert(partition, document_id, generation, batch, part)
 
     def search_nearest(
         self,
@@ -87,11 +82,12 @@ class PgvectorStore:
         rows = self._execute(
             f"SELECT id, 1 - ({distance}) FROM {_table(partition)} {condition} "  # noqa: S608
             f"ORDER BY {distance} LIMIT :limit",
-            vector=str(vector.tolist()),
+            vector=_to_text(vector),
             limit=limit,
             documents=None if document_ids is None else list(document_ids),
         )
-        return {str(chunk_id): float(cosine) for chunk_id, cosine in rows}
+        best_first = sorted(rows, key=lambda row: float(row[1]), reverse=True)
+        return {str(chunk_id): float(cosine) for chunk_id, cosine in best_first}
 
     def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
         self._execute(
@@ -145,74 +141,55 @@ class PgvectorStore:
     def close(self) -> None:
         with self._lock:
             engine, self._engine = self._engine, None
-            write_engine, self._write_engine = self._write_engine, None
         if engine is not None:
             engine.dispose()
-        if write_engine is not None:
-            write_engine._run_as_sync(write_engine._pool.dispose())
 
     def _insert(
-        self, partition: str, metadata: Mapping[str, Any], ids: list[str], vectors: Vectors
+        self, partition: str, document_id: str, generation: int, ids: list[str], vectors: Vectors
     ) -> None:
-        self._ensure_table(partition, vectors)
-        self._langchain_store(partition, vectors).add_embeddings(
-            texts=[""] * len(ids),
-            embeddings=[vector.tolist() for vector in vectors],
-            metadatas=[dict(metadata) for _ in ids],
-            ids=ids,
+        """Insert or replace rows in one transaction."""
+        self._ensure_table(partition, vectors.shape[1])
+        statement = text(
+            f"INSERT INTO {_table(partition)} (id, content, embedding, document_id, generation) "  # noqa: S608
+            "SELECT id, '', CAST(vector AS vector), :document_id, :generation "
+            "FROM unnest(CAST(:ids AS text[]), CAST(:vectors AS text[])) AS new (id, vector) "
+            "ON CONFLICT (id) DO UPDATE SET embedding = EXCLUDED.embedding, "
+            "document_id = EXCLUDED.document_id, generation = EXCLUDED.generation"
         )
+        with self._get_engine().begin() as connection:
+            connection.execute(_EXTEND_TIMEOUT)
+            connection.execute(
+                statement,
+                {
+                    "ids": ids,
+                    "vectors": [_to_text(vector) for vector in vectors],
+                    "document_id": document_id,
+                    "generation": generation,
+                },
+            )
 
-    def _ensure_table(self, partition: str, vectors: Vectors) -> None:
-        """Create the table and index of the partition, unless they exist."""
+    def _ensure_table(self, partition: str, dimensions: int) -> None:
+        """Create the table and the indexes of the partition, unless they exist."""
         if partition in self._existing_partitions:
             return
         with self._exclusive_transaction() as connection:
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
         with self._exclusive_transaction() as connection:
+            connection.execute(_EXTEND_TIMEOUT)
             query = text("SELECT to_regclass(:table)")
             if connection.scalar(query, {"table": _table(partition)}) is None:
-                self._create_table(partition, vectors)
+                _create_table(connection, partition, dimensions)
+            # Tables of earlier versions do not have it. Without it, a search in few documents, and
+            # deleting one, would read most of the table.
+            _create_index(connection, partition, "document", "(document_id)")
         self._existing_partitions.add(partition)
-
-    def _create_table(self, partition: str, vectors: Vectors) -> None:
-        with IMPORT_LOCK:
-            from langchain_postgres.v2.engine import Column
-            from langchain_postgres.v2.indexes import HNSWIndex
-
-        self._get_write_engine().init_vectorstore_table(
-            partition,
-            vectors.shape[1],
-            schema_name=_SCHEMA,
-            metadata_columns=[
-                Column("document_id", "VARCHAR(40)", nullable=False),
-                Column("generation", "INTEGER", nullable=False),
-            ],
-            id_column=Column(_ID, "VARCHAR(64)", nullable=False),
-            store_metadata=False,
-        )
-        if vectors.shape[1] <= _MAX_INDEXED_DIMENSIONS:
-            index = HNSWIndex(name=f"{partition}_hnsw", m=16, ef_construction=100)
-            self._langchain_store(partition, vectors).apply_vector_index(index)
-
-    def _langchain_store(self, partition: str, vectors: Vectors) -> "PGVectorStore":
-        with IMPORT_LOCK:
-            from langchain_postgres import PGVectorStore
-
-            from backend.services.rag.store.vectors.precomputed import PrecomputedEmbeddings
-
-        return PGVectorStore.create_sync(
-            self._get_write_engine(),
-            PrecomputedEmbeddings(vectors),
-            partition,
-            schema_name=_SCHEMA,
-            metadata_columns=list(_COLUMNS),
-            id_column=_ID,
-        )
 
     def _execute(self, statement: str, **parameters: Any) -> Sequence[SqlRow[Any]]:
         """Return the rows of *statement*; none if the table does not exist."""
         try:
-            with self._map_errors(), self._get_engine().begin() as connection:
+            # Without round trips for the start and the end of a transaction.
+            engine = self._get_engine().execution_options(isolation_level="AUTOCOMMIT")
+            with self._map_errors(), engine.connect() as connection:
                 result = connection.execute(text(statement), parameters)
                 return result.all() if result.returns_rows else []
         except ProgrammingError as error:
@@ -246,25 +223,15 @@ class PgvectorStore:
     def _get_engine(self) -> Engine:
         with self._lock:
             if self._engine is None:
+                options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
                 self._engine = create_engine(
                     self._url,
                     pool_pre_ping=True,
                     pool_timeout=5,
                     max_overflow=20,
-                    connect_args=_connect_args(_OPTIONS),
+                    connect_args={"connect_timeout": 2, "options": options},
                 )
             return self._engine
-
-    def _get_write_engine(self) -> "PGEngine":
-        with IMPORT_LOCK:
-            from langchain_postgres import PGEngine
-
-        with self._lock:
-            if self._write_engine is None:
-                self._write_engine = PGEngine.from_connection_string(
-                    self._url, pool_pre_ping=True, connect_args=_connect_args(_WRITE_OPTIONS)
-                )
-            return self._write_engine
 
 
 def _table(partition: str) -> str:
@@ -272,9 +239,28 @@ def _table(partition: str) -> str:
     return f'{_SCHEMA}."{quoted}"'
 
 
-def _connect_args(options: Mapping[str, str]) -> dict[str, Any]:
-    arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
-    return {"connect_timeout": 2, "options": arguments}
+def _create_table(connection: Connection, partition: str, dimensions: int) -> None:
+    # The column `content` is in the tables of earlier versions, which LangChain created.
+    connection.execute(
+        text(
+            f"CREATE TABLE {_table(partition)} (id varchar(64) PRIMARY KEY, "
+            f"content text NOT NULL, embedding vector({dimensions}) NOT NULL, "
+            "document_id varchar(40) NOT NULL, generation integer NOT NULL)"
+        )
+    )
+    if dimensions <= _MAX_INDEXED_DIMENSIONS:
+        method = "USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 100)"
+        _create_index(connection, partition, "hnsw", method)
+
+
+def _create_index(connection: Connection, partition: str, suffix: str, method: str) -> None:
+    """Create the index *suffix* of the partition, unless it exists."""
+    name = f"{partition}_{suffix}".replace('"', '""')
+    connection.execute(text(f'CREATE INDEX IF NOT EXISTS "{name}" ON {_table(partition)} {method}'))
+
+
+def _to_text(vector: Vector) -> str:
+    return str(vector.tolist())
 
 
 def _is_missing(error: ProgrammingError) -> bool:

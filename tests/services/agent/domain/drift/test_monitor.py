@@ -13,7 +13,7 @@ from backend.services.agent.domain.drift.monitor import DriftMonitor
 from backend.services.agent.store import drift as store
 from backend.services.agent.store.tables import HourlyValueRow
 from tests.event_schemas import validate_event
-from tests.metrics import read_metrics_page
+from tests.metrics import wait_for_metrics
 from tests.services.agent.fakes import Document, Reply, WordEmbedder, post_query
 
 HOUR = timedelta(hours=1)
@@ -193,7 +193,7 @@ def test_jump_is_reported_once_a_day_with_an_event(
 def test_metrics_show_active_drift_only_while_it_is_recent(client, database, monitor, clock):
     add_history(database, clock, 24)
     run(monitor)
-    assert 'agent_drift_active{series="latency"} 0.0' in read_metrics_page(client)
+    wait_for_metrics(client, 'agent_drift_active{series="latency"} 0.0')
     for _ in range(2):
         add_measures(database, clock.time, 21, took_ms=9_000)
         clock.time += HOUR
