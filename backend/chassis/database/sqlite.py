@@ -1,12 +1,16 @@
 """SQLite engine: connection pool, pragmas and explicit transactions."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from backend.chassis.database.writer_turns import WriterTurns
+
+_BEGIN_WRITING = "BEGIN IMMEDIATE"
 # Time that a statement waits for the lock of another writer.
 BUSY_TIMEOUT_SECONDS = 2
 # The owner waits longer: several processes may migrate the tables at the same time.
@@ -31,7 +35,7 @@ def create_sqlite_engine(url: URL) -> Engine:
         # Error messages would contain the values to store, and end up in the log.
         hide_parameters=True,
     )
-    return _prepare(engine)
+    return _prepare(engine, BUSY_TIMEOUT_SECONDS)
 
 
 def create_sqlite_owner_engine(url: URL) -> Engine:
@@ -44,7 +48,7 @@ def create_sqlite_owner_engine(url: URL) -> Engine:
     engine = create_engine(
         _check_file(url), poolclass=NullPool, connect_args=connect_args, hide_parameters=True
     )
-    return _prepare(engine)
+    return _prepare(engine, _OWNER_BUSY_TIMEOUT_SECONDS)
 
 
 def _check_file(url: URL) -> URL:
@@ -54,9 +58,13 @@ def _check_file(url: URL) -> URL:
     return url
 
 
-def _prepare(engine: Engine) -> Engine:
+def _prepare(engine: Engine, timeout_seconds: float) -> Engine:
+    # All names of one file must lead to the same turns.
+    turns = WriterTurns(Path(str(engine.url.database)).resolve(), timeout_seconds)
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin_transaction)
+    # Not in _begin_transaction: so spans include the wait, and errors become SQLAlchemy's.
+    event.listen(engine, "do_execute", partial(_wait_for_turn, turns))
     return engine
 
 
@@ -78,3 +86,17 @@ def _lower(value: SqliteValue) -> SqliteValue:
 def _begin_transaction(connection: Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _wait_for_turn(
+    turns: WriterTurns,
+    cursor: sqlite3.Cursor,
+    statement: str,
+    _parameters: object,
+    _context: object,
+) -> bool:
+    """Execute a statement that begins a writing transaction. Returns False for others."""
+    if statement != _BEGIN_WRITING:
+        return False
+    turns.begin(cursor.connection)
+    return True

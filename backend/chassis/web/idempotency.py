@@ -36,6 +36,7 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 _STREAM_REFERENCE = "stream_reference"
 _RETENTION = timedelta(hours=24)
 _MAX_REQUEST_DURATION = timedelta(seconds=60)
+_KEY_HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _PURPOSE = "idempotency"
 
@@ -251,6 +252,9 @@ def _make_idempotent(
 ) -> View:
     @wraps(view)
     def idempotent_view(*args: Any, **path: Any) -> Response:
+        if _KEY_HEADER not in request.headers:
+            # Most requests have no key: do not serialise their bodies for a fingerprint.
+            return make_response(view(*args, **path))
         bodies = [arg.model_dump_json() for arg in args if isinstance(arg, BaseModel)]
         return run_idempotently(
             "\n".join(bodies),
@@ -285,7 +289,7 @@ def run_idempotently(
         IdempotencyInProgress: the first request has not finished.
         ResponseNotRepeatable: the first response contained a secret.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get(_KEY_HEADER)
     if key is None:
         return handle_request()
     if not _KEY.fullmatch(key):

@@ -13,6 +13,7 @@ from backend.chassis.console import CommandError
 from backend.chassis.database import migrations, postgresql
 from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
 from backend.chassis.database.sessions import open_database
+from backend.chassis.database.writer_turns import get_turns_path
 from backend.operations.backup.format import row_transfer
 from backend.operations.backup.format.manifest import ServiceManifest
 from backend.operations.backup.format.schema_at_revision import Table, get_tables
@@ -111,6 +112,7 @@ class RestoreTargets:
         finally:
             # Closing the last connection writes the write-ahead log into the file.
             database.engine.dispose()
+            get_turns_path(staged).unlink(missing_ok=True)
 
 
 def get_staging_path(data: Path, file: Path) -> Path:
