@@ -3,12 +3,14 @@
 import selectors
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from time import perf_counter
 from typing import Final
 
 _TIMEOUT_SECONDS: Final = 30.0
+# Between a refused request and its repetition.
+_REPEAT_SECONDS: Final = 0.2
 _LENGTH: Final = b"content-length:"
 
 
@@ -18,18 +20,21 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = b""
         self.started = 0.0
+        self.is_refused = False
+        self.response = b""
         self._received = b""
 
     def send(self, request: bytes, started: float) -> None:
-        self.started = started
+        self.request, self.started = request, started
         self.socket.sendall(request)
 
     def receive(self) -> bool:
         """Read what has arrived. Returns True at the end of the response.
 
         Raises:
-            RuntimeError: the connection was closed, or the status is not 200.
+            RuntimeError: the connection was closed.
         """
         data = self.socket.recv(65536)
         if not data:
@@ -38,14 +43,22 @@ class _Connection:
         head, separator, body = self._received.partition(b"\r\n\r\n")
         if not separator or len(body) < _get_length(head):
             return False
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"{head.splitlines()[0].decode()}: {body[:500].decode()}")
+        self.is_refused = not head.startswith(b"HTTP/1.1 200")
+        self.response = self._received
         self._received = b""
         return True
 
+    def describe_response(self) -> str:
+        head, _, body = self.response.partition(b"\r\n\r\n")
+        return f"{head.splitlines()[0].decode()}: {body[:500].decode()}"
+
 
 def send_requests(
-    port: int, requests: Sequence[bytes], connections: int, rate: float | None = None
+    port: int,
+    requests: Sequence[bytes],
+    connections: int,
+    rate: float | None = None,
+    on_accepted: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Send *requests* to this host in their order. Returns the seconds that each took, unordered.
 
@@ -54,9 +67,12 @@ def send_requests(
         connections: number of connections; each has at most one request in progress.
         rate: requests a second; time is then measured from when a request was due. With None, a
             request is sent on each connection after the previous response.
+        on_accepted: called with the number of responses with status 200 so far. A request with
+            another status is sent again then, and its time is that until it is accepted.
 
     Raises:
-        RuntimeError: a response has another status than 200, or none came within 30 seconds.
+        RuntimeError: a response has another status than 200 and *on_accepted* is None, or none came
+            within 30 seconds.
     """
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
@@ -66,7 +82,7 @@ def send_requests(
             stack.callback(connection.socket.close)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             idle.append(connection)
-        return _exchange(selector, idle, requests, rate)
+        return _exchange(selector, idle, requests, rate, on_accepted)
 
 
 def _exchange(
@@ -74,11 +90,17 @@ def _exchange(
     idle: deque[_Connection],
     requests: Sequence[bytes],
     rate: float | None,
+    on_accepted: Callable[[int], None] | None,
 ) -> list[float]:
     times: list[float] = []
+    # Refused requests, with the times of their repetition and of their first attempt.
+    refused: deque[tuple[float, float, bytes]] = deque()
     start, sent = perf_counter(), 0
     while len(times) < len(requests):
         pause = _TIMEOUT_SECONDS
+        while idle and refused and refused[0][0] <= perf_counter():
+            _, started, request = refused.popleft()
+            idle.popleft().send(request, started)
         while idle and sent < len(requests):
             now = perf_counter()
             due = now if rate is None else start + sent / rate
@@ -87,14 +109,25 @@ def _exchange(
                 break
             idle.popleft().send(requests[sent], due)
             sent += 1
+        if refused:
+            pause = min(pause, max(0.0, refused[0][0] - perf_counter()))
         ready = selector.select(pause)
         if not ready and pause == _TIMEOUT_SECONDS:
             raise RuntimeError("No response came within 30 seconds.")
         for key, _ in ready:
             connection: _Connection = key.data
-            if connection.receive():
-                times.append(perf_counter() - connection.started)
-                idle.append(connection)
+            if not connection.receive():
+                continue
+            idle.append(connection)
+            now = perf_counter()
+            if not connection.is_refused:
+                times.append(now - connection.started)
+                if on_accepted is not None:
+                    on_accepted(len(times))
+            elif on_accepted is None:
+                raise RuntimeError(connection.describe_response())
+            else:
+                refused.append((now + _REPEAT_SECONDS, connection.started, connection.request))
     return times
 
 
