@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_PATTERN: Final = "worker-{}.wake"
+_PREFIX: Final = "worker-"
+_SUFFIX: Final = ".wake"
 _MODE: Final = 0o600
 _READ_BYTES: Final = 4096
 
@@ -25,7 +26,7 @@ class WakePipe:
 
     def __init__(self, folder: Path, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / _PATTERN.format(port)
+        path = folder / f"{_PREFIX}{port}{_SUFFIX}"
         with suppress(FileExistsError):
             os.mkfifo(path, _MODE)
         # Opened for writing too: a pipe whose last writer has closed it is always readable.
@@ -61,9 +62,17 @@ class WakePipe:
 def wake_workers(folder: Path) -> bool:
     """Wake all workers of this host that use *folder*. Returns False if there are none."""
     has_woken = False
-    for path in folder.glob(_PATTERN.format("*")):
+    # Not `Path.glob`: this runs after each commit that adds work.
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries]
+    except FileNotFoundError:
+        return False
+    for name in names:
+        if not (name.startswith(_PREFIX) and name.endswith(_SUFFIX)):
+            continue
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # its worker has ended
             continue
         try:
