@@ -1,7 +1,8 @@
 """Webhooks through the gateway of a complete suite: rate, latency, and CPU time of each process.
 
     python -m benchmarks.chat.suite [--webhooks 3000] [--senders 16] [--rate 300]
-                                    [--database sqlite|postgresql] [--kill chat|chat.worker]
+                                    [--workers 1] [--database sqlite|postgresql]
+                                    [--kill chat|chat.worker]
 
 The senders are connections of this process. Each sends its next webhook after the response to the
 previous one, or with `--rate` when it is due; latency is then measured from that time. The account
@@ -48,11 +49,12 @@ def main() -> None:
     parser.add_argument("--webhooks", type=int, default=3_000)
     parser.add_argument("--senders", type=int, default=16)
     parser.add_argument("--rate", type=float, help="webhooks a second, of all senders together")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the chat service")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--kill", choices=("chat", "chat.worker"), help="process to kill twice")
     options = parser.parse_args()
     print(f"The load of the machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs.")
-    with _run_suite(options.database) as suite:
+    with _run_suite(options.database, options.workers) as suite:
         database = _add_account(suite)
         port = suite.ports["gateway"]
         send_requests(port, _build_requests(range(_WARM_UP)), options.senders)
@@ -82,11 +84,15 @@ def main() -> None:
 
 
 @contextmanager
-def _run_suite(kind: str) -> Iterator[Suite]:
+def _run_suite(kind: str, workers: int) -> Iterator[Suite]:
     """Run a suite with a database of this *kind* in a temporary folder."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        variables = {"LLM": "embedded", "RATE_LIMIT_WEBHOOK": _UNLIMITED}
+        variables = {
+            "LLM": "embedded",
+            "RATE_LIMIT_WEBHOOK": _UNLIMITED,
+            "CHAT_SERVICE_WORKERS": str(workers),
+        }
         if kind == "postgresql":
             folder.chmod(0o755)  # the server runs as another user than root
             data = folder / "postgresql"

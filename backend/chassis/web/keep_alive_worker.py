@@ -9,6 +9,8 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from backend.chassis.web.garbage_collection import limit_garbage_collection
+
 # Between two requests of a connection that one thread handles. Threads that wait are few, so that
 # they do not take the place of those that handle requests.
 _NEXT_REQUEST_MS = 50
@@ -34,6 +36,7 @@ class KeepAliveWorker(ThreadWorker):
     def load_wsgi(self) -> None:
         super().load_wsgi()
         self.wsgi = announce_close_after_unread_body(self.wsgi)
+        limit_garbage_collection()
 
     def handle(self, conn: TConn) -> bool:
         while True:

@@ -1,7 +1,6 @@
 """The gunicorn worker of asyncio services: one event loop, and the Flask app in threads."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -17,12 +16,10 @@ from flask import Flask
 from gunicorn.workers.base import Worker
 
 from backend.chassis.web.asyncio_server.server_state import ServerState
+from backend.chassis.web.garbage_collection import limit_garbage_collection
 
 _BACKLOG = 2048
 _HEARTBEAT_SECONDS = 0.5
-# The loop creates and frees many small objects without reference cycles. A collection after
-# every 700 allocations, the default, costs more than it frees.
-_GC_THRESHOLD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +86,7 @@ class AsyncioWorker(Worker, ABC):
             )
             for listener in self.sockets
         ]
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 50, 50)
+        limit_garbage_collection()
         while self.alive:
             self.notify()
             if not self.is_master_alive():
