@@ -33,6 +33,7 @@ class Instance:
         ejection_seconds: length of the current or last ejection; doubles while trials fail.
         ejected_until: end of the ejection on the group's clock; 0 if not ejected, infinite until
             the instance responds to a probe.
+        is_on_trial: True if a trial request was sent during the ejection and has no result yet.
         authority: value of the Host header.
         endpoint: address and port.
         log_member: member of the JSON object in the access log.
@@ -48,6 +49,7 @@ class Instance:
     responses_at_miss: int = 0
     ejection_seconds: float = 0.0
     ejected_until: float = 0.0
+    is_on_trial: bool = False
     authority: str = field(init=False)
     endpoint: str = field(init=False)
     log_member: str = field(init=False)
@@ -160,6 +162,7 @@ class InstanceGroup:
             instance.failures = 0
             instance.ejection_seconds = 0.0
             instance.ejected_until = 0.0
+            instance.is_on_trial = False
 
     def record_probe_response(self, instance: Instance) -> None:
         """Readmit *instance* if it is ejected.
@@ -175,15 +178,18 @@ class InstanceGroup:
     def record_failure(self, instance: Instance) -> None:
         """Count a refused or lost connection, a timeout or a malformed response.
 
-        A response with status 500 is not a failure of the instance.
+        A response with status 500 is not a failure of the instance. During an ejection, only the
+        failure of a trial extends it: the requests in flight fail together when a process ends.
         """
         instance.failures += 1
         if instance.ejected_until == math.inf:
             return
-        if instance.failures < FAILURES_TO_EJECT and not instance.is_ejected:
+        if instance.is_ejected:
+            if not instance.is_on_trial:
+                return
+        elif instance.failures < FAILURES_TO_EJECT or not self._can_eject():
             return
-        if not instance.is_ejected and not self._can_eject():
-            return
+        instance.is_on_trial = False
         instance.ejection_seconds = min(
             max(instance.ejection_seconds * 2, _MIN_EJECTION_SECONDS), _MAX_EJECTION_SECONDS
         )
@@ -230,6 +236,7 @@ class InstanceGroup:
         if now < instance.ejected_until:
             return False
         instance.ejected_until = now + max(instance.ejection_seconds, _MIN_EJECTION_SECONDS)
+        instance.is_on_trial = True
         return True
 
 

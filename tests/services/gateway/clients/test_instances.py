@@ -70,6 +70,21 @@ def test_ejection_time_doubles_while_trials_fail():
     assert ejection_times == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
 
 
+def test_failures_of_requests_in_flight_do_not_extend_the_ejection():
+    clock = Clock()
+    group = InstanceGroup("rag", [("a", 1)], clock)
+    only = group.instances[0]
+    fail(group, only)
+    for _ in range(20):
+        group.record_failure(only)
+
+    assert group.seconds_until_retry() == 0.5
+    clock.now += 0.51
+    assert group.select_instance() is only
+    group.record_failure(only)
+    assert group.seconds_until_retry() == 1.0
+
+
 def test_circuit_opens_when_the_only_instance_fails():
     clock = Clock()
     group = InstanceGroup("rag", [("a", 1)], clock)
