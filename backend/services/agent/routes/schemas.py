@@ -32,7 +32,8 @@ class AnswerOptions(Input):
     """Options for sending an answer.
 
     With `stream`, it is sent as events. If the client disconnects before the end, the answer is
-    cancelled, or completed and stored with `on_disconnect: continue`.
+    cancelled, or completed and stored with `on_disconnect: continue`. A stream that is resumed
+    later has the events until then.
     """
 
     stream: bool | None = None

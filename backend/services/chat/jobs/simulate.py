@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 import urllib3
@@ -45,6 +46,10 @@ _LONG_CASE: Final = "parts in order"
 
 class GatewayUnreachable(Exception):
     """The gateway does not respond."""
+
+
+class SignatureRejected(Exception):
+    """The suite rejects the signature of a simulated webhook."""
 
 
 PostWebhook = Callable[[str, str, Webhook], int]
@@ -119,7 +124,7 @@ def main(arguments: Sequence[str], open_suite: Callable[[], RunningSuite]) -> in
             if options.keep:
                 sys.stdout.write("The simulators serve until Ctrl+C.\n")
                 simulation.wait_for_interrupt()
-        except GatewayUnreachable as error:
+        except (GatewayUnreachable, SignatureRejected) as error:
             sys.stderr.write(f"{error}\n")
             return 1
         finally:
@@ -203,7 +208,11 @@ class Simulation:
         self._channels = [self._open_channel(simulator) for simulator in simulators]
 
     def run(self) -> list[CaseResult]:
-        """Run the cases and return their outcomes, by channel."""
+        """Run the cases and return their outcomes, by channel.
+
+        Raises:
+            GatewayUnreachable, SignatureRejected: the settings of the command are not the suite's.
+        """
         results = [result for item in self._channels for result in self._run_inbound(item)]
         for item in self._channels:
             for case in OUTBOUND_CASES:
@@ -261,6 +270,12 @@ class Simulation:
         channel = item.simulator.channel
         webhook = build_message(item.simulator, item.webhook_url, item.people, "Hello")
         statuses = [self._post(channel, item.account_id, webhook) for _ in range(2)]
+        if statuses[0] == HTTPStatus.UNAUTHORIZED:
+            raise SignatureRejected(
+                f"The suite rejects the signature of the channel {channel}. Providers sign the URL "
+                f"{item.webhook_url}: start this command with the suite's values of "
+                "CHAT_PUBLIC_URL or PUBLIC_URL, and of SECRET_KEY."
+            )
         with self._suite.database.write(self._tenant_id) as session:
             store.silence_agent(session, item.account_id, self._suite.now())
             key = get_key(item.simulator, item.people)

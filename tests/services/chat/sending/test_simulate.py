@@ -21,6 +21,7 @@ from backend.services.chat.domain.webhooks.verification import WebhookVerifier
 from backend.services.chat.errors import WebhookRejected
 from backend.services.chat.jobs.simulate import (
     RunningSuite,
+    SignatureRejected,
     Simulation,
     main,
     print_results,
@@ -118,6 +119,19 @@ def test_unreachable_gateway_is_named_in_one_sentence(tmp_path, capsys):
         f"The gateway does not respond at {gateway_url}: start the suite, or set "
         "GATEWAY_SERVICE_URL to its address.\n"
     )
+
+
+def test_rejected_signature_ends_the_simulation_with_the_setting_to_change(tmp_path):
+    with SIMULATORS["twilio"]() as simulator:
+        harness = Harness(database_in(tmp_path, "chat"), [], lambda: datetime.now(UTC))
+        hosts = [AllowedHost.parse(simulator.host)]
+        suite = RunningSuite(
+            harness.database, harness.log, str, harness.clock, hosts, "http://127.0.0.1:5000", ""
+        )
+        simulation = Simulation(suite, TENANT, [simulator], lambda *_: 401)
+
+        with pytest.raises(SignatureRejected, match="CHAT_PUBLIC_URL or PUBLIC_URL"):
+            simulation.run()
 
 
 def test_port_that_is_in_use_is_named_in_one_sentence(tmp_path, capsys):
