@@ -26,22 +26,12 @@ from tests.servers import free_port, valkey_cluster, wait_until
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 PASSWORD = "testpass123"
-# A start that fails ends at once. On a busy machine, the services share a tenth of a CPU while they
-# load their packages.
-START_SECONDS = 600
-TEST_SECONDS = 900
+START_SECONDS = 120
 # Longer than an upload waits for its documents at most, which is 60 s.
 RESPONSE_SECONDS = 90
 _numbers = count(1)
 # The suite of the fixture `suite`, while it runs.
 _started: list["Suite"] = []
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that start the real processes more time than others, unless they set their own."""
-    for item in items:
-        if item.get_closest_marker("suite") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @dataclass

@@ -12,8 +12,6 @@ from tests.suite.conftest import guess_passwords
 
 pytestmark = pytest.mark.suite
 PATHS = {"auth": "/me", "agent": "/sessions", "rag": "/documents", "gateway": "/rag/documents"}
-# How long the gateway waits for a response of auth.
-AUTH_TIMEOUT_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +56,6 @@ def test_requests_succeed_during_password_guessing(suite, ada):
     limited: list[requests.Response] = []
 
     def count_response(response: requests.Response) -> None:
-        # On a machine that is busy with other work, a guess can take longer than the gateway waits.
-        if response.status_code == 504 and response.elapsed.total_seconds() >= AUTH_TIMEOUT_SECONDS:
-            return
         statuses[response.status_code] += 1
         if response.status_code in (429, 503):
             limited.append(response)

@@ -10,7 +10,7 @@ import requests
 
 from tests.suite.conftest import DATA, PASSWORD, running_suite
 
-pytestmark = [pytest.mark.suite, pytest.mark.slow]
+pytestmark = [pytest.mark.suite, pytest.mark.slow, pytest.mark.timeout(300)]
 PDF = DATA / "multi_page.pdf"
 TOO_LARGE = {"user_request": "x" * (2 * 1024 * 1024)}
 
