@@ -71,8 +71,8 @@ BEYOND_SCHEMA = re.compile(
             "GET .*/messages #/before_seq",  # with after_seq
             # Only colleagues send files, which must exist.
             r"POST /conversations/.*/messages #/content/(type|attachments/\d+/id)",
-            # A tool's message without tool_call_id, or a refusal of another role.
-            r"POST /v1/chat/completions messages\.\d+",
+            # No request, a tool's message without tool_call_id, a refusal of another role.
+            r"POST /v1/chat/completions messages(\.\d+)?",
             r"POST /v1/chat/completions messages\.\d+\.content",  # needed except for tool calls
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )

@@ -100,12 +100,11 @@ def test_restored_documents_are_searchable_without_embedding_them_again(
 
 @pytest.mark.slow
 def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewhere, tmp_path):
-    def count_rows(folder):
-        query = "SELECT count(*) FROM sentence_vectors"
-        return execute(f"sqlite:///{folder / 'rag.db'}", "rag", query)[0][0]
+    def count_rows(database_url):
+        return execute(database_url, "rag", "SELECT count(*) FROM sentence_vectors")[0][0]
 
     ada.upload(FERRIES)
-    wait_until(lambda: count_rows(tmp_path) == 1, seconds=60)
+    wait_until(lambda: count_rows(database_in(tmp_path, "rag")) == 1, seconds=60)
 
     restored, _ = restore_elsewhere()
 
@@ -114,7 +113,9 @@ def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewh
     assert [name for name in names if "sentence_vectors" in name] == []
     assert [name for name in names if "chunks" in name]
     assert restored("GET", "/health/ready").status_code == 200
-    wait_until(lambda: count_rows(tmp_path / "elsewhere") == 1, seconds=60)
+    wait_until(
+        lambda: count_rows(f"sqlite:///{tmp_path / 'elsewhere' / 'rag.db'}") == 1, seconds=60
+    )
 
 
 def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):

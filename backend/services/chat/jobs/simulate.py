@@ -277,10 +277,12 @@ class Simulation:
                 "CHAT_PUBLIC_URL or PUBLIC_URL, and of SECRET_KEY."
             )
         with self._suite.database.write(self._tenant_id) as session:
-            store.silence_agent(session, item.account_id, self._suite.now())
             key = get_key(item.simulator, item.people)
             conversation = store.find_conversation(session, item.account_id, key)
-            count = 0 if conversation is None else store.count_inbound(session, conversation.id)
+            count = 0
+            if conversation is not None:
+                store.silence_agent(session, conversation.id, self._suite.now())
+                count = store.count_inbound(session, conversation.id)
         outcome = f"{statuses[0]} {statuses[1]} stored x{count}"
         yield CaseResult(channel, "same webhook twice", outcome, "200 200 stored x1")
         forged = Webhook(webhook.body + b" ", webhook.headers)
@@ -299,10 +301,10 @@ class Simulation:
         self._post(item.simulator.channel, item.account_id, webhook)
         key = get_key(item.simulator, item.people)
         with self._suite.database.write(self._tenant_id) as session:
-            store.silence_agent(session, item.account_id, self._suite.now())
             conversation = store.find_conversation(session, item.account_id, key)
             if conversation is None:
                 return
+            store.silence_agent(session, conversation.id, self._suite.now())
             new = NewMessage("outbound", "system", {"type": "text", "text": text})
             message, _ = self._suite.message_log.add_message(session, conversation, new)
             item.messages[name] = message.id

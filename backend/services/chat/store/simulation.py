@@ -34,11 +34,11 @@ def add_account(
     return account.id
 
 
-def silence_agent(session: Session, account_id: str, now: datetime) -> None:
-    """Let people answer in the account's conversations, so that the agent adds no messages."""
+def silence_agent(session: Session, conversation_id: str, now: datetime) -> None:
+    """Let people answer in the conversation, so that the agent adds no messages."""
     session.execute(
         update(Conversation)
-        .where(Conversation.account_id == account_id)
+        .where(Conversation.id == conversation_id)
         .values(mode="human", mode_until=now + timedelta(days=1), answer_due_at=None)
         .execution_options(synchronize_session=False)
     )

@@ -53,6 +53,8 @@ from backend.services.rag.routes.collections import COLLECTION_NAME, Name
 from backend.services.rag.routes.page_views import MAX_POSITION
 from backend.services.rag.routes.uploads import (
     MAX_PASSWORD_CHARS,
+    MAX_TITLE_CHARACTERS,
+    TITLE_OR_EMPTY,
     Metadata,
     Title,
     parse_upload_form,
@@ -248,7 +250,7 @@ class DocumentTextResponse(BaseModel):
         "pattern": COLLECTION_NAME,
         "description": "Name or id. A collection of this name is created if it does not exist.",
     },
-    title={"type": "string", "maxLength": 300},
+    title={"type": "string", "maxLength": MAX_TITLE_CHARACTERS, "pattern": TITLE_OR_EMPTY},
     metadata={
         "type": "string",
         "contentMediaType": "application/json",

@@ -31,13 +31,17 @@ _NAME = TypeAdapter[str](Name)
 
 
 # One line of text without control characters and characters that change the text direction.
+_TITLE_CHARACTER = r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+MAX_TITLE_CHARACTERS = 300
+TITLE_OR_EMPTY = f"^{_TITLE_CHARACTER}*$"
+"""Pattern of the form's title. A document without one gets the name of its file."""
 Title = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True,
         min_length=1,
-        max_length=300,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+$",
+        max_length=MAX_TITLE_CHARACTERS,
+        pattern=f"^{_TITLE_CHARACTER}+$",
     ),
 ]
 _TITLE = TypeAdapter[str](Title)

@@ -237,7 +237,7 @@ def test_killed_worker_loses_no_vector_while_the_model_is_switched(installation)
     wait_until(lambda: installation.execute_sql(switched) == [(1,)], 2 * SECONDS)
 
     assert failures == []
-    assert installation.is_consistent()
+    wait_until(installation.is_consistent)
     (hit, *_) = ada.search("When is the library closed?", mode="dense")
     assert hit["text"] == german
 
