@@ -2,7 +2,8 @@
 
 python -m benchmarks.packages [N] [--database URL] [--folder FOLDER]
 python -m benchmarks.packages ingestion [--packages N] [--events N] [--senders N …]
-                                        [--workers N] [--database URL] [--folder FOLDER]
+                                        [--batch N] [--workers N] [--database URL]
+                                        [--folder FOLDER]
 python -m benchmarks.packages tours [--stops N …] [--seconds S] [--long S] [--runs N]
 """
 
@@ -43,6 +44,7 @@ def _measure_ingestion(arguments: list[str]) -> None:
     parser.add_argument("--packages", type=int, default=50_000, help="number of packages")
     parser.add_argument("--events", type=int, default=5000, help="events of each measurement")
     parser.add_argument("--senders", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--batch", type=int, default=1, help="events of each request")
     parser.add_argument("--workers", type=int, default=1, help="processes of the service")
     parser.add_argument("--database", help="URL of a PostgreSQL database; default SQLite")
     parser.add_argument("--folder", type=Path, help="for the data; default a temporary one")
@@ -54,6 +56,7 @@ def _measure_ingestion(arguments: list[str]) -> None:
             options.packages,
             options.events,
             options.senders,
+            options.batch,
             options.workers,
         )
 

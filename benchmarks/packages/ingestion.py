@@ -1,4 +1,4 @@
-"""Events sent over HTTP to the packages service, one in each request."""
+"""Events sent over HTTP to the packages service, one or several in each request."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -42,6 +42,7 @@ def measure(
     packages: int,
     events: int,
     senders: Sequence[int],
+    batch: int,
     workers: int,
 ) -> None:
     """Print events a second and CPU time for each event, for each number of *senders*.
@@ -49,6 +50,7 @@ def measure(
     Args:
         folder: an empty folder for the service's data.
         packages: number of packages that are loaded if the database has none.
+        batch: number of events of each request, which are about one package.
         workers: number of worker processes of the service.
     """
     identities = Identities(_SECRET)
@@ -75,8 +77,9 @@ def measure(
             with _run_service(variables, folder) as pid:
                 port = int(variables["PACKAGES_SERVICE_PORT"])
                 authorization = headers["Authorization"]
-                send_requests(port, _build_requests(ids, authorization, events // 10), count)
-                requests = _build_requests(ids, authorization, events)
+                warm_up = _build_requests(ids, authorization, events // 10, batch)
+                send_requests(port, warm_up, count)
+                requests = _build_requests(ids, authorization, events, batch)
                 own, service = time.process_time(), _get_cpu_seconds(pid)
                 started = time.monotonic()
                 times = sorted(send_requests(port, requests, count))
@@ -84,7 +87,7 @@ def measure(
                 service = _get_cpu_seconds(pid) - service
                 total = service + time.process_time() - own
             print(
-                f"{count:8} {rate:9.0f} {times[int(events * 0.99)] * 1000:7.0f} "
+                f"{count:8} {rate:9.0f} {times[int(len(times) * 0.99)] * 1000:7.0f} "
                 f"{service / events * 1000:21.2f} "
                 f"{total / events * 1000:17.2f}",
                 flush=True,
@@ -169,25 +172,31 @@ def _get_cpu_seconds(pid: int) -> float:
     return sum((int(text.split()[11]) + int(text.split()[12])) / _TICKS for text in texts)
 
 
-def _build_requests(ids: Sequence[str], authorization: str, count: int) -> list[bytes]:
-    """Return requests with one event each, to packages at random."""
-    source = random.Random(count)  # noqa: S311 - the same packages in each run
+def _build_requests(ids: Sequence[str], authorization: str, events: int, batch: int) -> list[bytes]:
+    """Return requests with *batch* events each, to packages at random."""
+    source = random.Random(events)  # noqa: S311 - the same packages in each run
     run = uuid4().hex
-    return [_build_request(source.choice(ids), index, run, authorization) for index in range(count)]
+    return [
+        _build_request(source.choice(ids), range(first, first + batch), run, authorization)
+        for first in range(0, events, batch)
+    ]
 
 
-def _build_request(package_id: str, index: int, run: str, authorization: str) -> bytes:
-    occurred_at = datetime.now(UTC) - timedelta(seconds=index % 3600)
-    event = {
-        "code": "note",
-        "occurred_at": occurred_at.isoformat(timespec="seconds"),
-        "location": {"code": "DEFRA", "country": "DE"},
-        "external_id": f"{run}-{index}",
-    }
-    body = json.dumps({"events": [event]}).encode()
+def _build_request(package_id: str, numbers: range, run: str, authorization: str) -> bytes:
+    body = json.dumps({"events": [_build_event(number, run) for number in numbers]}).encode()
     head = (
         f"POST /packages/{package_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Authorization: {authorization}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _build_event(number: int, run: str) -> dict[str, Any]:
+    occurred_at = datetime.now(UTC) - timedelta(seconds=number % 3600)
+    return {
+        "code": "note",
+        "occurred_at": occurred_at.isoformat(timespec="seconds"),
+        "location": {"code": "DEFRA", "country": "DE"},
+        "external_id": f"{run}-{number}",
+    }
