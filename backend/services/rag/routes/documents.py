@@ -52,9 +52,9 @@ from backend.services.rag.routes.access import cursor_key, get_viewer
 from backend.services.rag.routes.collections import COLLECTION_NAME, Name
 from backend.services.rag.routes.page_views import MAX_POSITION
 from backend.services.rag.routes.uploads import (
+    LINE,
     MAX_PASSWORD_CHARS,
     MAX_TITLE_CHARACTERS,
-    TITLE_OR_EMPTY,
     Metadata,
     Title,
     parse_upload_form,
@@ -250,7 +250,7 @@ class DocumentTextResponse(BaseModel):
         "pattern": COLLECTION_NAME,
         "description": "Name or id. A collection of this name is created if it does not exist.",
     },
-    title={"type": "string", "maxLength": MAX_TITLE_CHARACTERS, "pattern": TITLE_OR_EMPTY},
+    title={"type": "string", "maxLength": MAX_TITLE_CHARACTERS, "pattern": LINE},
     metadata={
         "type": "string",
         "contentMediaType": "application/json",
@@ -260,6 +260,7 @@ class DocumentTextResponse(BaseModel):
         "type": "string",
         "format": "password",
         "maxLength": MAX_PASSWORD_CHARS,
+        "pattern": LINE,
         "description": "Password of encrypted files. It is stored encrypted until they are "
         "processed, and then deleted.",
     },

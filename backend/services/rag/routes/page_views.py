@@ -1,5 +1,6 @@
 """Endpoints for pages of documents: images, and the boxes of quotes."""
 
+import re
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -24,7 +25,7 @@ from backend.services.rag.errors import (
     PageUnavailable,
 )
 from backend.services.rag.routes.access import get_viewer
-from backend.services.rag.routes.uploads import MAX_PASSWORD_CHARS
+from backend.services.rag.routes.uploads import LINE, MAX_PASSWORD_CHARS
 
 page_views = Blueprint("page_views", __name__)
 
@@ -137,7 +138,7 @@ def _get_password() -> str | None:
         password = unquote(header[: _MAX_HEADER_CHARACTERS + 1], errors="strict")
     except UnicodeDecodeError:
         password = ""
-    if not password.isprintable() or not 0 < len(password) <= MAX_PASSWORD_CHARS:
+    if not (0 < len(password) <= MAX_PASSWORD_CHARS and re.fullmatch(LINE, password)):
         raise invalid_field(
             f"#/{_PASSWORD_HEADER}",
             f"Send up to {MAX_PASSWORD_CHARS} printable characters as percent-encoded UTF-8.",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Annotated, Any, cast
@@ -30,18 +31,18 @@ _FIELDS = ("collection", "title", "metadata", "replace", "password")
 _NAME = TypeAdapter[str](Name)
 
 
-# One line of text without control characters and characters that change the text direction.
-_TITLE_CHARACTER = r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+# No control characters, line breaks, and characters that change the text direction.
+_CHARACTER = r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 MAX_TITLE_CHARACTERS = 300
-TITLE_OR_EMPTY = f"^{_TITLE_CHARACTER}*$"
-"""Pattern of the form's title. A document without one gets the name of its file."""
+LINE = f"^{_CHARACTER}*$"
+"""Pattern of a line of text, which may be empty."""
 Title = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True,
         min_length=1,
         max_length=MAX_TITLE_CHARACTERS,
-        pattern=f"^{_TITLE_CHARACTER}+$",
+        pattern=f"^{_CHARACTER}+$",
     ),
 ]
 _TITLE = TypeAdapter[str](Title)
@@ -199,8 +200,8 @@ def _parse_replace(form: MultiDict[str, str]) -> bool:
 
 def _parse_password(form: MultiDict[str, str]) -> str | None:
     value = form.get("password") or None
-    if value and (len(value) > MAX_PASSWORD_CHARS or not value.isprintable()):
+    if value and (len(value) > MAX_PASSWORD_CHARS or not re.fullmatch(LINE, value)):
         raise invalid_field(
-            "#/password", f"Use up to {MAX_PASSWORD_CHARS} characters without line breaks."
+            "#/password", f"Use up to {MAX_PASSWORD_CHARS} characters without control characters."
         )
     return value
