@@ -31,6 +31,9 @@ def create_sqlite_engine(url: URL) -> Engine:
         _check_file(url),
         pool_size=_POOL_SIZE,
         max_overflow=_MAX_CONNECTIONS - _POOL_SIZE,
+        # A connection drops the pages that it has read when another one writes. So the connection
+        # that wrote last is the best for the next transaction.
+        pool_use_lifo=True,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_SECONDS},
         # Error messages would contain the values to store, and end up in the log.
         hide_parameters=True,
