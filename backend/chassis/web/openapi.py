@@ -390,8 +390,8 @@ def _collect_error_codes(rule: Rule, view: View, spec: _ResponseSpec) -> dict[in
         if guard.permission is not None:
             add(403, "permission_denied")
     if getattr(view, "input_model", None) is not None:
-        add(400, "malformed_json")
-        add(415, "unsupported_media_type")
+        add(400, "malformed_json", "malformed_content_coding")
+        add(415, "unsupported_media_type", "unsupported_content_coding")
         add(422, "validation_failed")
     if getattr(view, "text_examples", None) is not None:
         add(400, "malformed_content_coding")
