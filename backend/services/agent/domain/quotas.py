@@ -241,15 +241,22 @@ class UsageMeter:
             case IdleEvent() if self._responses:
                 self._quotas.store_usage(self._caller, self._take_responses())
 
-    def finish(self, session: Session) -> None:
-        """Store what is not stored yet in the transaction of *session*, and end the reservation.
+    def estimate_interrupted_response(self) -> TokenUsage | None:
+        """Count a response that was interrupted before it reported its usage, and return it.
 
-        The tokens of a response that was interrupted before it reported its usage are estimated.
+        Its tokens are estimated. Returns None if there is no such response.
         """
-        if self._uncounted_characters:
-            tokens = math.ceil(self._uncounted_characters / _CHARACTERS_PER_TOKEN)
-            self._responses.append(TokenUsage(self._model, 0, tokens))
-            self._uncounted_characters = 0
+        if not self._uncounted_characters:
+            return None
+        tokens = math.ceil(self._uncounted_characters / _CHARACTERS_PER_TOKEN)
+        estimate = TokenUsage(self._model, 0, tokens)
+        self._responses.append(estimate)
+        self._uncounted_characters = 0
+        return estimate
+
+    def finish(self, session: Session) -> None:
+        """Store what is not stored yet in the transaction of *session*, and end the reservation."""
+        self.estimate_interrupted_response()
         if self._responses:
             self._quotas.add_usage(session, self._caller, self._take_responses())
         if self._reservation_id is not None:

@@ -574,6 +574,34 @@ def test_cancelled_answer_stops_within_two_seconds(scripted_app, scripted_client
     assert model.client_disconnected.wait(60)
 
 
+def test_cancelled_answer_reports_the_tokens_that_the_usage_counts(
+    scripted_app, scripted_client, model, ada
+):
+    model.queue_replies(Reply(text="word " * 100, pause_seconds=0.1))
+    session_id = post_query(scripted_client, ada, "What is 1 + 1?", model="embedded-lite").json[
+        "session_id"
+    ]
+    answers = []
+
+    def long_answer():
+        client = scripted_app.test_client()
+        answers.append(post_query(client, ada, "Talk.", session_id=session_id).json)
+
+    def get_last_message():
+        return scripted_client.get(f"/sessions/{session_id}", headers=ada).json["messages"][-1]
+
+    thread = threading.Thread(target=long_answer)
+    thread.start()
+    wait_until(lambda: get_last_message()["content"].startswith("word"), seconds=60)
+    scripted_client.post(f"/sessions/{session_id}/cancel", headers=ada)
+    thread.join(60)
+
+    tokens = answers[0]["usage"]["completion_tokens"]
+    assert tokens > 0
+    items = scripted_client.get("/usage", headers=ada).json["items"]
+    assert [item["completion_tokens"] for item in items if item["model"] == "scripted"] == [tokens]
+
+
 def test_second_request_with_on_busy_reject_returns_409(scripted_app, scripted_client, model, ada):
     model.queue_replies(Reply(text="word " * 100, pause_seconds=0.1))
     first = post_query(scripted_client, ada, "What is 1 + 1?", model="embedded-lite").json

@@ -202,6 +202,7 @@ class AnswerService:
             raise
         finally:
             slot.release()
+            _add_interrupted_response(draft, meter)
             self._run_outcomes.store_usage(caller, draft, meter, status)
 
     def _add_history(
@@ -306,6 +307,7 @@ class AnswerService:
             raise
         finally:
             slot.release()
+            _add_interrupted_response(draft, meter)
             finish_reason = status if answer is None else answer.finish_reason
             self._run_outcomes.store_outcome(caller, run, draft, meter, status, finish_reason)
         if answer is not None:
@@ -325,6 +327,7 @@ class AnswerService:
                 slot.release()
                 meter.count_event(event)
                 if must_stop():
+                    _add_interrupted_response(draft, meter)
                     yield draft.to_answer(run, CANCELLED)
                     return
                 match event:
@@ -343,6 +346,12 @@ class AnswerService:
                         draft.approval = self._approvals.create_approval() if event.paused else None
                         yield from draft.finish(event)
                         yield draft.to_answer(run, event.finish_reason)
+
+
+def _add_interrupted_response(draft: AnswerDraft, meter: UsageMeter) -> None:
+    """Add the tokens of a response that ended before it reported them."""
+    if estimate := meter.estimate_interrupted_response():
+        draft.add_usage(estimate)
 
 
 def _start_events(events: StreamEvents) -> StreamEvents:
