@@ -108,7 +108,12 @@ def _build_content(data: Object) -> dict[str, Json]:
     if kind == "form":
         values = dict(get_object(content, "values"))
         return {"type": "form", **drop_empty(form=get_text(content, "form")), "values": values}
-    return build_unsupported(kind or "unknown")
+    if kind == "link" and get_text(content, "url"):
+        names = ("text", "title", "url")
+        return {"type": "link", **drop_empty(**{name: get_text(content, name) for name in names})}
+    if kind == "command" and get_text(content, "command"):
+        return {"type": "command", "command": get_text(content, "command"), "text": text}
+    return {**build_unsupported(kind or "unknown"), **drop_empty(text=text)}
 
 
 def _build_attachment(attachment: Object) -> dict[str, Json]:

@@ -16,11 +16,21 @@ from backend.services.chat.domain.channels.fields import (
     get_id,
     get_number,
     get_object,
+    get_objects,
     get_text,
 )
 
 # Content of Instagram and Facebook that a user shares: the URL is of a page or of a preview.
-_LINKS: Final = ("fallback", "share", "story_mention", "reel", "ig_reel", "post", "ig_post")
+_LINKS: Final = (
+    "fallback",
+    "share",
+    "story_mention",
+    "reel",
+    "ig_reel",
+    "post",
+    "ig_post",
+    "ig_story",
+)
 _MEDIA: Final = (*MEDIA_TYPES, "file")
 
 
@@ -46,7 +56,21 @@ def build_attachments_content(attachments: list[Object], text: str) -> dict[str,
         return {**location, **drop_empty(text=text)}
     if kind in _LINKS:
         return _build_link(first, payload, text)
-    return build_text(text) if text else build_unsupported(kind or "attachment")
+    if text:
+        return build_text(text)
+    return {
+        **build_unsupported(kind or "attachment"),
+        **drop_empty(text=_get_template_text(first, payload)),
+    }
+
+
+def _get_template_text(template: Object, payload: Object) -> str:
+    """Return the text above the buttons of a template, or the titles of its elements."""
+    text = get_text(payload, "text") or get_text(template, "title")
+    elements = get_objects(payload, "elements") + get_objects(
+        get_object(payload, "product"), "elements"
+    )
+    return text or "\n".join(title for item in elements if (title := get_text(item, "title")))
 
 
 def _is_sticker(attachment: Object) -> bool:
@@ -71,7 +95,7 @@ def _build_attachment(attachment: Object) -> dict[str, Json]:
 
 def _build_link(attachment: Object, payload: Object, text: str) -> dict[str, Json]:
     kind = get_text(attachment, "type")
-    url = get_text(attachment, "url", "URL") or get_text(payload, "url")
+    url = get_text(attachment, "url", "URL") or get_text(payload, "url", "story_media_url")
     title = get_text(attachment, "title") or get_text(payload, "title")
     # The text of a message with a `fallback` has the link already: the attachment is its preview.
     if text and (kind == "fallback" or not url):

@@ -41,22 +41,35 @@ _JOINS: Final = {
     "group_leave": "leave",
 }
 _DIRECT: Final = ("im", "app_home")
+# Reminders and notices of Slack itself, which have no `bot_id`.
+_SLACKBOT: Final = "USLACKBOT"
 
 
 def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
     """Return the events of a Slack request, of which there is always one."""
     kind = get_text(payload, "type")
     own_team = get_id(account, "team_id")
-    team = get_id(payload, "team_id") or get_id(get_object(payload, "team"), "id")
-    if own_team and team and own_team != team:
+    teams = _get_teams(payload)
+    if own_team and teams and own_team not in teams:
         return [ignore("other_account")]
     if kind == "url_verification":
         return [build_event("challenge", answer=get_text(payload, "challenge"))]
     if kind == "event_callback":
         return mark_occurrence([_normalise_event(payload, account)], get_id(payload, "event_id"))
     if kind == "app_rate_limited":
-        return [build_event("account", state="rate_limited")]
+        minute = {"occurrence": get_id(payload, "minute_rate_limited")}
+        return [build_event("account", minute, state="rate_limited")]
     return [normalise_interaction(payload)]
+
+
+def _get_teams(payload: Object) -> set[str]:
+    """Return the teams of a request: in a shared channel also that of our installation."""
+    teams = {
+        get_id(payload, "team_id") or get_id(get_object(payload, "team"), "id"),
+        get_id(payload, "context_team_id"),
+        *(get_id(entry, "team_id") for entry in get_objects(payload, "authorizations")),
+    }
+    return teams - {""}
 
 
 def _normalise_event(payload: Object, account: Object) -> ChannelEvent:
@@ -78,6 +91,13 @@ class _Source:
         }
         self.bot_users = frozenset(bots - {""})
         self.team = get_id(payload, "team_id")
+
+    def is_mentioned(self, event: Object) -> bool:
+        """Return whether *event* is for our bot. A mention can have a label: `<@U1|name>`."""
+        text = get_message_text(event)
+        return get_text(event, "type") == "app_mention" or any(
+            f"<@{bot}{end}" in text for bot in self.bot_users for end in (">", "|")
+        )
 
 
 def _normalise_message(event: Object, source: _Source) -> ChannelEvent:
@@ -101,7 +121,7 @@ def _is_of_bot(message: Object, source: _Source) -> bool:
     return (
         get_text(message, "subtype") == "bot_message"
         or bool(get_id(message, "bot_id"))
-        or get_id(message, "user") in source.bot_users
+        or get_id(message, "user") in {_SLACKBOT, *source.bot_users}
     )
 
 
@@ -110,14 +130,12 @@ def _build_message(event: Object, source: _Source) -> ChannelEvent:
     thread = get_id(event, "thread_ts")
     is_direct = _is_direct(event)
     user = get_id(event, "user")
-    text = get_text(event, "text")
     return build_message(
         build_content(event),
         {
             "receiver": source.team,
             "group": not is_direct,
-            "mentioned": get_text(event, "type") == "app_mention"
-            or any(f"<@{bot}>" in text for bot in source.bot_users),
+            "mentioned": source.is_mentioned(event),
             "channel": get_id(event, "channel"),
             "thread": thread or ts,
         },

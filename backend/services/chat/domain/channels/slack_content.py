@@ -12,6 +12,7 @@ from backend.services.chat.domain.channels.fields import (
     get_objects,
     get_size,
     get_text,
+    is_true,
 )
 
 # How elements of rich text are written in the text of a message: member and form.
@@ -23,6 +24,8 @@ _REFERENCES: Final = {
     "emoji": ("name", ":{}:"),
 }
 _MAX_DEPTH: Final = 8
+# Files of which only the id is left.
+_LOST_FILES: Final = ("tombstone", "hidden_by_limit")
 
 
 def get_conversation_key(channel: str, thread: str) -> str:
@@ -31,9 +34,14 @@ def get_conversation_key(channel: str, thread: str) -> str:
 
 
 def build_content(message: Object) -> dict[str, Json]:
-    """Return the content of *message*: its text, or else that of what it shares."""
-    text = get_message_text(message) or _get_shared_text(message)
-    files = [item for item in get_objects(message, "files") if get_id(item, "id")]
+    """Return the content of *message*: its files, and its text with that of what it shares."""
+    text = _join(get_message_text(message), _get_forwarded_text(message))
+    text = text or _get_shared_text(message)
+    files = [
+        item
+        for item in get_objects(message, "files")
+        if get_id(item, "id") and get_text(item, "mode") not in _LOST_FILES
+    ]
     if not files:
         return build_text(text)
     media_type = get_media_type([get_text(item, "mimetype") for item in files])
@@ -45,13 +53,21 @@ def get_message_text(message: Object) -> str:
     return get_text(message, "text") or get_text_of_blocks(get_objects(message, "blocks"))
 
 
+def _get_forwarded_text(message: Object) -> str:
+    """Return the text of a message that the user forwards; other attachments are previews."""
+    attachments = get_objects(message, "attachments")
+    return _join(*(get_message_text(item) for item in attachments if is_true(item, "is_share")))
+
+
 def _get_shared_text(message: Object) -> str:
-    """Return the texts of the attachments, such as a message that is forwarded."""
-    texts = (get_message_text(item) for item in get_objects(message, "attachments"))
-    found = "\n".join(text for text in texts if text)
-    return found or "\n".join(
-        text for item in get_objects(message, "attachments") if (text := get_text(item, "fallback"))
-    )
+    """Return the texts of the attachments of a message without a text."""
+    attachments = get_objects(message, "attachments")
+    found = _join(*(get_message_text(item) for item in attachments))
+    return found or _join(*(get_text(item, "fallback") for item in attachments))
+
+
+def _join(*texts: str) -> str:
+    return "\n".join(text for text in texts if text)
 
 
 def _build_attachment(file: Object) -> dict[str, Json]:
@@ -72,6 +88,8 @@ def get_text_of_blocks(blocks: list[Object]) -> str:
 def _get_block_text(block: Object) -> str:
     if get_text(block, "type") == "rich_text":
         return _get_rich_text(block, 0)
+    if get_text(block, "type") == "markdown":
+        return get_text(block, "text")
     texts = [get_object(block, "text"), *get_objects(block, "fields")]
     if get_text(block, "type") == "context":
         texts += get_objects(block, "elements")
@@ -84,8 +102,10 @@ def _get_rich_text(element: Object, depth: int) -> str:
     if kind in _REFERENCES:
         name, form = _REFERENCES[kind]
         return form.format(get_id(element, name))
+    if kind == "link" and get_text(element, "text"):
+        return f"<{get_text(element, 'url')}|{get_text(element, 'text')}>"
     children = get_objects(element, "elements")
     if not children or depth > _MAX_DEPTH:
-        return get_text(element, "text", "url")
+        return get_text(element, "text", "url", "fallback")  # a date has a fallback
     separator = "\n" if kind in {"rich_text", "rich_text_list"} else ""
     return separator.join(_get_rich_text(child, depth + 1) for child in children)

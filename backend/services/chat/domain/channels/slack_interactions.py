@@ -18,6 +18,7 @@ from backend.services.chat.domain.channels.fields import (
     get_text,
 )
 from backend.services.chat.domain.channels.slack_content import (
+    build_content,
     get_conversation_key,
     get_text_of_blocks,
 )
@@ -84,7 +85,7 @@ def _normalise_shortcut(payload: Object) -> ChannelEvent:
         {
             "type": "command",
             "command": get_text(payload, "callback_id"),
-            "text": get_text(get_object(payload, "message"), "text"),
+            "text": get_text(build_content(get_object(payload, "message")), "text"),
         },
         _build_context(payload, channel, _get_thread(payload) or message_ts),
         external_id=get_id(payload, "trigger_id"),

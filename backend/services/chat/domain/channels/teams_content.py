@@ -25,8 +25,13 @@ from backend.services.chat.domain.channels.fields import (
 
 _FILE: Final = "application/vnd.microsoft.teams.file.download.info"
 _HTML: Final = "text/html"
+_CARDS: Final = "application/vnd.microsoft."
 _BREAK = re.compile(r"<(?:br\s*/?|/p|/div|/li)>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,4096}>")
+# The character of an emoji is an attribute, not a text.
+_EMOJI_TAG = re.compile(r"<(?:emoji|img)\b[^<>]{0,4096}>")
+_EMOJI_TYPE: Final = "http://schema.skype.com/Emoji"
+_ALT = re.compile(r"\salt=[\"']([^\"']{1,100})[\"']")
 # The text of a message is not HTML, but for the tags of mentions and of quoted messages.
 _TEXT_TAG = re.compile(r"</?at\b[^<>]{0,200}>|<quoted\b[^<>]{0,200}>")
 _QUOTE = re.compile(r"<blockquote\b[^<>]{0,500}>")
@@ -112,11 +117,19 @@ def _split_reply(html: str) -> tuple[str, str]:
 
 
 def _to_plain_text(html: str) -> str:
-    return unescape(_TAG.sub("", _BREAK.sub("\n", html))).replace("\xa0", " ").strip()
+    text = _BREAK.sub("\n", _EMOJI_TAG.sub(_get_emoji, html))
+    return unescape(_TAG.sub("", text)).replace("\xa0", " ").strip()
+
+
+def _get_emoji(tag: re.Match[str]) -> str:
+    """Return the character of an emoji, or an empty text for another image."""
+    is_emoji = tag[0].startswith("<emoji") or _EMOJI_TYPE in tag[0]
+    found = _ALT.search(tag[0]) if is_emoji else None
+    return found[1] if found else ""
 
 
 def _build_attachment(attachment: Object) -> dict[str, Json]:
-    """Return a reference to a file or an inline image; other attachments have none."""
+    """Return a reference to a file or an inline image; cards and texts have none."""
     kind = get_text(attachment, "contentType")
     content = get_object(attachment, "content")
     if kind == _FILE:
@@ -126,7 +139,7 @@ def _build_attachment(attachment: Object) -> dict[str, Json]:
             url=get_text(content, "downloadUrl"),
         )
     url = get_text(attachment, "contentUrl")
-    if kind.partition("/")[0] in {"image", "audio", "video"} and url:
+    if url and "/" in kind and kind != _HTML and not kind.startswith(_CARDS):
         return drop_empty(
             mime=kind,
             name=get_text(attachment, "name"),

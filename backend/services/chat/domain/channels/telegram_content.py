@@ -1,5 +1,6 @@
 """Content of Telegram messages."""
 
+import re
 from typing import Final
 
 from backend.services.chat.domain.channels.events import (
@@ -31,6 +32,8 @@ _MEDIA: Final = (
     ("video", "video"),
     ("document", "file"),
 )
+# What continues a user name, which has letters of ASCII only.
+_NAME: Final = re.compile(r"[a-z0-9_]")
 _UNSUPPORTED: Final = (
     "dice",
     "poll",
@@ -63,19 +66,29 @@ def build_content(message: Object) -> dict[str, Json] | None:
 
 def is_mentioned(message: Object, account: Object) -> bool:
     """Return whether a message of a group is for our bot: mention, command or reply."""
-    username = get_text(account, "bot_username").removeprefix("@").lower()
-    replied = get_object(message, "reply_to_message", "from")
-    own_id = get_id(account, "bot_id")
-    if own_id and get_id(replied, "id") == own_id:
+    users = [get_object(message, "reply_to_message", "from")]
+    for name in ("entities", "caption_entities"):  # `text_mention` is one without a user name
+        users += [get_object(entity, "user") for entity in get_objects(message, name)]
+    if any(is_own_bot(user, account) for user in users):
         return True
-    if not username:
-        return False
-    if get_text(replied, "username").lower() == username:
-        return True
+    username = _get_own_username(account)
     text = get_text(message, "text", "caption").lower()
-    names = (f"@{username}", f"/{username}")
-    words = (word.strip(".,:;!?()") for word in text.split())
-    return any(word == names[0] or word.endswith(names[0]) for word in words)
+    return bool(username) and any(
+        _NAME.match(text, found.end()) is None
+        for found in re.finditer(re.escape(f"@{username}"), text)
+    )
+
+
+def is_own_bot(user: Object, account: Object) -> bool:
+    """Return whether *user* is our bot, by its id or its user name."""
+    own_id, username = get_id(account, "bot_id"), _get_own_username(account)
+    return (own_id != "" and get_id(user, "id") == own_id) or (
+        username != "" and get_text(user, "username").lower() == username
+    )
+
+
+def _get_own_username(account: Object) -> str:
+    return get_text(account, "bot_username").removeprefix("@").lower()
 
 
 def _build_text(message: Object) -> dict[str, Json]:

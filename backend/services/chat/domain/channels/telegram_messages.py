@@ -20,14 +20,18 @@ from backend.services.chat.domain.channels.fields import (
     get_text,
     is_true,
 )
-from backend.services.chat.domain.channels.telegram_content import build_content, is_mentioned
+from backend.services.chat.domain.channels.telegram_content import (
+    build_content,
+    is_mentioned,
+    is_own_bot,
+)
 from backend.services.chat.model import TELEGRAM_DIRECT_TOPIC
 
 _GROUP_TYPES: Final = ("group", "supergroup")
 
 
 def normalise_message(message: Object, account: Object) -> list[ChannelEvent]:
-    joins = _normalise_members(message)
+    joins = _normalise_members(message, account)
     if joins:
         return joins
     moved_to = get_id(message, "migrate_to_chat_id")
@@ -66,7 +70,7 @@ def normalise_business_message(message: Object, account: Object) -> list[Channel
     content = build_content(message)
     if content is None or not _is_of_owner(message):
         return normalise_message(message, account)
-    if get_object(message, "sender_business_bot"):
+    if _is_of_bot(message):
         return [ignore("bot_message")]
     return [
         build_message(
@@ -110,11 +114,13 @@ def _is_of_owner(message: Object) -> bool:
 
 
 def _is_of_bot(message: Object) -> bool:
+    if get_object(message, "sender_business_bot"):
+        return True
     # Anonymous administrators and linked channels write through a bot, but for a chat.
     return is_true(get_object(message, "from"), "is_bot") and not get_object(message, "sender_chat")
 
 
-def _normalise_members(message: Object) -> list[ChannelEvent]:
+def _normalise_members(message: Object, account: Object) -> list[ChannelEvent]:
     left = get_object(message, "left_chat_member")
     members = [("join", member) for member in get_objects(message, "new_chat_members")]
     if left:
@@ -122,6 +128,7 @@ def _normalise_members(message: Object) -> list[ChannelEvent]:
     return [
         build_event(
             "participants",
+            {"own": is_own_bot(member, account)},
             conversation_key=get_key(message),
             sender=build_person(member),
             action=action,

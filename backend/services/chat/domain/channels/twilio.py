@@ -55,7 +55,8 @@ def normalise(payload: Object, account: Object) -> list[ChannelEvent]:
 
 
 def _normalise_messaging(payload: Object) -> ChannelEvent:
-    if not get_id(payload, *_MESSAGE_ID):
+    # Events of the Conversations API have message ids too, but no addresses.
+    if not get_id(payload, *_MESSAGE_ID) or get_id(payload, "ConversationSid"):
         return ignore(f"event:{get_text(payload, 'EventType') or 'unknown'}")
     status = get_text(payload, "MessageStatus", "SmsStatus").lower()
     if status and status not in _INBOUND_STATES:
@@ -176,7 +177,8 @@ def _normalise_opt_out(payload: Object) -> ChannelEvent:
 
 def _normalise_call(payload: Object) -> ChannelEvent:
     """Normalise a state of a call, or what the caller said or typed."""
-    digits = get_text(payload, "Digits")
+    # Beside a recording it is the key that ended it, or `hangup`.
+    digits = "" if get_text(payload, "RecordingUrl") else get_text(payload, "Digits")
     speech = get_text(payload, "SpeechResult")
     # In a call that we have started, our number is the sender of the requests.
     is_outbound = get_text(payload, "Direction").startswith("outbound")

@@ -84,7 +84,7 @@ def _build_location(message: Object) -> dict[str, Json]:
 def _build_contacts(message: Object) -> dict[str, Json]:
     contacts: list[Json] = [
         drop_empty(
-            name=get_text(get_object(contact, "name"), "formatted_name", "first_name"),
+            name=_get_name(get_object(contact, "name")),
             phones=_list_ids(contact, "phones", "phone", "wa_id"),
             emails=_list_ids(contact, "emails", "email"),
             company=get_text(get_object(contact, "org"), "company"),
@@ -92,6 +92,11 @@ def _build_contacts(message: Object) -> dict[str, Json]:
         for contact in get_objects(message, "contacts")
     ]
     return {"type": "contacts", "contacts": contacts}
+
+
+def _get_name(name: Object) -> str:
+    parts = (get_text(name, "first_name"), get_text(name, "last_name"))
+    return get_text(name, "formatted_name") or " ".join(part for part in parts if part)
 
 
 def _list_ids(contact: Object, name: str, *keys: str) -> list[Json]:

@@ -70,12 +70,13 @@ def _build_message(
     """Return the event of a message of *user*, or of a colleague to *user*."""
     context = get_object(message, "context")
     group = get_id(message, "group_id")
+    content = build_content(message)
     return build_message(
-        build_content(message),
+        content,
         {
             **get_context(value),
             "group": bool(group),
-            "mentioned": _is_mentioned(message, context, value),
+            "mentioned": _is_mentioned(content, context, value),
             "recipient": user if direction == "outbound" else None,
         },
         direction=direction,
@@ -91,11 +92,10 @@ def _build_message(
     )
 
 
-def _is_mentioned(message: Object, context: Object, value: Object) -> bool:
+def _is_mentioned(content: Object, context: Object, value: Object) -> bool:
     """Return whether a message of a group is for us: it names our number or replies to us."""
     own = get_id(get_object(value, "metadata"), "display_phone_number")
-    text = get_text(get_object(message, "text"), "body")
-    return bool(own) and (f"@{own}" in text or get_id(context, "from") == own)
+    return bool(own) and (f"@{own}" in get_text(content, "text") or get_id(context, "from") == own)
 
 
 def get_context(value: Object) -> dict[str, Json]:

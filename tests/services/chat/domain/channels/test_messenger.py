@@ -237,3 +237,28 @@ def test_each_messaging_field_of_instagram_can_be_a_change(
     }
 
     assert normalise_one("messenger", payload)["kind"] == kind
+
+
+def test_shared_story_is_a_link() -> None:
+    story = {"type": "ig_story", "payload": {"story_media_id": "1", "story_media_url": "https://x"}}
+
+    event = normalise_one("instagram", messenger(message={"mid": "m", "attachments": [story]}))
+
+    assert event["content"] == {"type": "link", "url": "https://x"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        ({"template_type": "button", "text": "What next?", "buttons": []}, "What next?"),
+        ({"template_type": "generic", "elements": [{"title": "A"}, {"title": "B"}]}, "A\nB"),
+        ({"product": {"elements": [{"id": "1", "title": "Shirt"}]}}, "Shirt"),
+    ],
+    ids=["buttons", "elements", "product"],
+)
+def test_template_keeps_its_text(payload: dict[str, Any], text: str) -> None:
+    attachments = [{"type": "template", "payload": payload}]
+
+    event = normalise_one("messenger", messenger(message={"mid": "m", "attachments": attachments}))
+
+    assert event["content"] == {"type": "unsupported", "what": "template", "text": text}

@@ -253,3 +253,92 @@ def test_member_that_joins_again_is_another_event() -> None:
     ]
 
     assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    "teams",
+    [
+        {"authorizations": [{"team_id": "T1", "user_id": "UBOT", "is_bot": True}]},
+        {"context_team_id": "T1"},
+    ],
+    ids=["authorization", "context"],
+)
+def test_message_of_a_partner_in_a_shared_channel_is_of_our_team(teams: dict[str, Any]) -> None:
+    payload = {**slack_message(text="hi"), "team_id": "T9", **teams}
+
+    assert normalise_one("slack", payload, {"team_id": "T1"})["kind"] == "message"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"text": "<@UBOT|helper> hi"},
+        {
+            "text": "",
+            "blocks": [{"type": "rich_text", "elements": [{"type": "user", "user_id": "UBOT"}]}],
+        },
+    ],
+    ids=["label", "blocks"],
+)
+def test_every_form_of_a_mention_is_for_us(event: dict[str, Any]) -> None:
+    assert normalise("slack", slack_message(**event))[0].context["mentioned"] is True
+
+
+def test_message_of_slackbot_is_ignored() -> None:
+    payload = slack_message(user="USLACKBOT", channel="D1", channel_type="im", text="Reminder")
+
+    assert normalise_one("slack", payload)["reason"] == "bot_message"
+
+
+@pytest.mark.parametrize("mode", ["tombstone", "hidden_by_limit"])
+def test_file_that_is_gone_is_left_out(mode: str) -> None:
+    event = normalise_one("slack", slack_message(text="see", files=[{"id": "F1", "mode": mode}]))
+
+    assert event["content"] == {"type": "text", "text": "see"}
+
+
+def test_comment_on_a_forwarded_message_keeps_both_texts() -> None:
+    attachments = [{"is_share": True, "text": "the original"}, {"text": "preview of a link"}]
+
+    event = normalise_one("slack", slack_message(text="Look:", attachments=attachments))
+
+    assert event["content"]["text"] == "Look:\nthe original"
+
+
+def test_blocks_keep_links_dates_and_markdown() -> None:
+    elements = [
+        {"type": "link", "url": "https://example.org", "text": "the page"},
+        {"type": "text", "text": " of "},
+        {"type": "date", "timestamp": 1720710212, "format": "{date}", "fallback": "11 July"},
+    ]
+    section = {"type": "rich_text_section", "elements": elements}
+    blocks = [{"type": "rich_text", "elements": [section]}, {"type": "markdown", "text": "**b**"}]
+
+    event = normalise_one("slack", slack_message(text="", blocks=blocks))
+
+    assert event["content"]["text"] == "<https://example.org|the page> of 11 July\n**b**"
+
+
+def test_shortcut_on_a_message_of_blocks_has_their_text() -> None:
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "status"}}]
+    payload = {
+        "type": "message_action",
+        "callback_id": "translate",
+        "user": {"id": "U1"},
+        "channel": {"id": "C1"},
+        "message_ts": "1.1",
+        "message": {"ts": "1.1", "text": "", "blocks": blocks},
+    }
+
+    assert normalise_one("slack", payload)["content"]["text"] == "status"
+
+
+def test_rate_limit_of_another_minute_is_another_event() -> None:
+    keys = {
+        build_dedup_key(
+            normalise("slack", {"type": "app_rate_limited", "minute_rate_limited": minute})[0]
+        )
+        for minute in (1518467820, 1518467820, 1518467880)
+    }
+
+    assert len(keys) == 2

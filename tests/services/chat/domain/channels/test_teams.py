@@ -239,3 +239,26 @@ def test_own_change_is_ignored(activity: dict[str, Any]) -> None:
     payload = teams(**{"from": {"id": "28:bot"}}, **activity)
 
     assert normalise_one("teams", payload)["reason"] == "bot_message"
+
+
+def test_file_of_any_type_with_an_address_is_kept() -> None:
+    attachment = {"contentType": "application/pdf", "contentUrl": "https://x/1", "name": "a.pdf"}
+
+    event = normalise_one("teams", teams(attachments=[attachment], text="see"))
+
+    assert event["content"] == {
+        "type": "file",
+        "text": "see",
+        "attachments": [{"mime": "application/pdf", "name": "a.pdf", "url": "https://x/1"}],
+    }
+
+
+def test_html_keeps_emojis_but_no_other_images() -> None:
+    html = (
+        '<p>hi <emoji id="smile" alt="🙂" title="Smile"></emoji>'
+        '<img itemtype="http://schema.skype.com/Emoji" alt="🎉" src="x">'
+        '<img alt="image" src="y"></p>'
+    )
+    payload = teams(attachments=[{"contentType": "text/html", "content": html}])
+
+    assert normalise_one("teams", payload)["content"] == {"type": "text", "text": "hi 🙂🎉"}

@@ -17,6 +17,11 @@ ACCOUNT = {"bot_username": "suite_bot", "bot_id": 99}
         ({"text": "hello @suite_bot, help"}, True),
         ({"text": "hello @suite_bot_2"}, False),
         ({"text": "/help@suite_bot"}, True),
+        ({"text": "Привет,@suite_bot!Что нового"}, True),
+        (
+            {"text": "Suite, help", "entities": [{"type": "text_mention", "user": {"id": 99}}]},
+            True,
+        ),
         ({"caption": "@Suite_Bot", "photo": [{"file_id": "f"}]}, True),
         (
             {"text": "yes", "reply_to_message": {"message_id": 3, "from": {"id": 99}}},
@@ -279,3 +284,23 @@ def test_only_members_that_come_or_go_are_participants(
 
     assert event.get("action") == action
     assert event["kind"] == ("participants" if action else "ignored")
+
+
+def test_own_bot_that_joins_a_group_is_no_contact() -> None:
+    members = [{"id": 99, "is_bot": True, "first_name": "Suite"}, {"id": 5, "first_name": "Bob"}]
+
+    events = normalise("telegram", telegram(chat=GROUP, new_chat_members=members), ACCOUNT)
+
+    assert [event.context["own"] for event in events] == [True, False]
+
+
+def test_edit_by_our_bot_in_a_business_chat_is_ignored() -> None:
+    payload = telegram(
+        "edited_business_message",
+        business_connection_id="bc",
+        text="new",
+        sender_business_bot={"id": 99, "is_bot": True},
+        **{"from": {"id": 50}},
+    )
+
+    assert normalise_one("telegram", payload)["reason"] == "bot_message"

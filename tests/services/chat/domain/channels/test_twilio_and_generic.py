@@ -158,3 +158,46 @@ def test_recording_of_a_call_is_no_state_of_it() -> None:
     payload = {"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "completed"}
 
     assert normalise_one("twilio", payload) == {"kind": "ignored", "reason": "event:recording"}
+
+
+@pytest.mark.parametrize("digits", ["hangup", "#"])
+def test_key_that_ends_a_recording_is_no_input(digits: str) -> None:
+    recording = {"RecordingSid": "RE1", "RecordingUrl": "https://x/1", "Digits": digits}
+    payload = {"CallSid": "CA1", "From": "+15550100", "CallStatus": "completed", **recording}
+
+    assert normalise_one("twilio", payload)["kind"] == "call"
+
+
+def test_event_of_the_conversations_api_is_ignored() -> None:
+    payload = {
+        "EventType": "onDeliveryUpdated",
+        "ConversationSid": "CH1",
+        "MessageSid": "IM1",
+        "Status": "read",
+    }
+
+    assert normalise_one("twilio", payload)["reason"] == "event:onDeliveryUpdated"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"type": "link", "url": "https://x", "title": "X"},
+            {"type": "link", "title": "X", "url": "https://x"},
+        ),
+        (
+            {"type": "command", "command": "/ask", "text": "now"},
+            {"type": "command", "command": "/ask", "text": "now"},
+        ),
+        (
+            {"type": "hologram", "text": "Hello"},
+            {"type": "unsupported", "what": "hologram", "text": "Hello"},
+        ),
+    ],
+    ids=["link", "command", "unknown"],
+)
+def test_custom_content_keeps_its_text(content: dict[str, str], expected: dict[str, str]) -> None:
+    payload = {"type": "message", "data": {"id": "m-1", "user_id": "u-1", "content": content}}
+
+    assert normalise_one("generic", payload)["content"] == expected

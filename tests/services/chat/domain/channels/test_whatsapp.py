@@ -339,3 +339,25 @@ def test_template_that_is_approved_again_is_another_event() -> None:
 
     assert len(set(keys)) == 3
     assert keys[2] == keys[3]
+
+
+def test_caption_with_our_number_is_a_mention_in_a_group() -> None:
+    image = {"id": "1", "mime_type": "image/jpeg", "caption": "@15550783881 what is it?"}
+    payload = whatsapp_message(type="image", image=image, group_id="120363@g.us")
+
+    assert normalise("whatsapp", payload)[0].context["mentioned"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ({"first_name": "Ann", "last_name": "Lee"}, "Ann Lee"),
+        ({"last_name": "Lee"}, "Lee"),
+        ({"first_name": "Ann", "formatted_name": "Dr Ann Lee"}, "Dr Ann Lee"),
+    ],
+    ids=["parts", "last-name", "formatted"],
+)
+def test_contact_card_has_the_name_that_is_there(name: dict[str, str], expected: str) -> None:
+    payload = whatsapp_message(type="contacts", contacts=[{"name": name}])
+
+    assert normalise_one("whatsapp", payload)["content"]["contacts"] == [{"name": expected}]
