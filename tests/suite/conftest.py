@@ -122,9 +122,10 @@ class Suite:
         return dict(list_descendants(self.process.pid))
 
     def get_pid(self, name: str) -> int:
-        """Return the pid of the program called *name* in `status`."""
+        """Return the pid of the program called *name* in `status`, 0 while it has no process."""
         state = json.loads((self.folder / "data" / "run" / "state.json").read_text())
-        return next(item["process"]["pid"] for item in state["programs"] if item["name"] == name)
+        process = next(item["process"] for item in state["programs"] if item["name"] == name)
+        return process["pid"] if process else 0
 
     def register_user(self, name: str | None = None, password: str = PASSWORD) -> UserClient:
         """Register a new user."""

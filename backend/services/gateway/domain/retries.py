@@ -6,6 +6,7 @@ from backend.services.gateway.clients.instances import Instance, InstanceGroup
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 MAX_ATTEMPTS = 2
+"""Attempts of a request. A refused connection is followed by one more, on another instance."""
 MAX_REPLAY_BYTES = 64 * 1024
 """Request bodies up to this size are kept for a second attempt."""
 
@@ -74,7 +75,10 @@ class RetryPolicy:
             The instances to exclude from the next attempt, or None if the request must not be
             sent again.
         """
-        if attempt.number >= MAX_ATTEMPTS or not is_safe_to_retry(attempt):
+        # A process that was killed can cost two attempts: one on a pooled connection, and one that
+        # its port refuses. The latter sent nothing, so that it does not count.
+        max_attempts = MAX_ATTEMPTS if attempt.was_sent else MAX_ATTEMPTS + 1
+        if attempt.number >= max_attempts or not is_safe_to_retry(attempt):
             return None
         excluded: tuple[Instance, ...] = ()
         if attempt.is_unacknowledged:

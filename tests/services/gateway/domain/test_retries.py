@@ -65,6 +65,16 @@ def test_second_failed_attempt_is_final():
     assert RetryPolicy(group).plan_retry(failed_attempt("GET", number=2), None) is None
 
 
+def test_refused_second_attempt_is_followed_by_one_on_another_instance():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    policy, killed = RetryPolicy(group), group.instances[0]
+
+    second = failed_attempt("GET", number=2, was_sent=False)
+    third = failed_attempt("GET", number=3, was_sent=False)
+    assert policy.plan_retry(second, killed) == (killed,)
+    assert policy.plan_retry(third, killed) is None
+
+
 def test_stale_connection_is_retried_without_budget():
     group = InstanceGroup("rag", [("a", 1)])
     policy = RetryPolicy(group, RetryBudget(reserve=0.0))
