@@ -6,7 +6,6 @@ from backend.services.gateway.clients.instances import Instance, InstanceGroup
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 MAX_ATTEMPTS = 2
-"""Attempts of a request. A refused connection is followed by one more, on another instance."""
 MAX_REPLAY_BYTES = 64 * 1024
 """Request bodies up to this size are kept for a second attempt."""
 
@@ -75,15 +74,14 @@ class RetryPolicy:
             The instances to exclude from the next attempt, or None if the request must not be
             sent again.
         """
-        # A process that was killed can cost two attempts: one on a pooled connection, and one that
-        # its port refuses. The latter sent nothing, so that it does not count.
-        max_attempts = MAX_ATTEMPTS if attempt.was_sent else MAX_ATTEMPTS + 1
-        if attempt.number >= max_attempts or not is_safe_to_retry(attempt):
+        if attempt.number >= MAX_ATTEMPTS or not is_safe_to_retry(attempt):
             return None
         excluded: tuple[Instance, ...] = ()
         if attempt.is_unacknowledged:
-            # Only the pooled connection was stale. The instance may be healthy, so that it is
-            # used again and the budget is not charged.
+            # Only the pooled connection was stale, so that the budget is not charged. But the
+            # process may just have been killed: its port is closed after its connections.
+            if instance is not None and self._has_other_instance(instance):
+                excluded = (instance,)
             return excluded
         if instance is not None and len(self._group.instances) > 1:
             excluded = (instance,)
@@ -91,6 +89,11 @@ class RetryPolicy:
             # The only instance refuses connections.
             return None
         return excluded if self.budget.try_spend() else None
+
+    def _has_other_instance(self, instance: Instance) -> bool:
+        return any(
+            other is not instance and not other.is_ejected for other in self._group.instances
+        )
 
 
 def is_safe_to_retry(attempt: FailedAttempt) -> bool:

@@ -1,5 +1,7 @@
 """Retry decisions and the retry budget."""
 
+import time
+
 import pytest
 
 from backend.services.gateway.clients.instances import InstanceGroup
@@ -65,14 +67,14 @@ def test_second_failed_attempt_is_final():
     assert RetryPolicy(group).plan_retry(failed_attempt("GET", number=2), None) is None
 
 
-def test_refused_second_attempt_is_followed_by_one_on_another_instance():
+def test_stale_connection_is_followed_by_another_instance_that_is_available():
     group = InstanceGroup("rag", [("a", 1), ("b", 1)])
-    policy, killed = RetryPolicy(group), group.instances[0]
+    policy = RetryPolicy(group, RetryBudget(reserve=0.0))
+    stale, other = group.instances
 
-    second = failed_attempt("GET", number=2, was_sent=False)
-    third = failed_attempt("GET", number=3, was_sent=False)
-    assert policy.plan_retry(second, killed) == (killed,)
-    assert policy.plan_retry(third, killed) is None
+    assert policy.plan_retry(failed_attempt(is_unacknowledged=True), stale) == (stale,)
+    other.ejected_until = time.monotonic() + 60
+    assert policy.plan_retry(failed_attempt(is_unacknowledged=True), stale) == ()
 
 
 def test_stale_connection_is_retried_without_budget():
