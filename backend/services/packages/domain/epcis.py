@@ -20,7 +20,11 @@ from backend.services.packages.domain.carrier_codes import CARRIER_CODE, Transla
 from backend.services.packages.domain.event_input import EventInput
 from backend.services.packages.domain.event_schemas import MAX_SEQUENCE, LocationInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
-from backend.services.packages.domain.tracking_numbers import identify, normalize
+from backend.services.packages.domain.tracking_numbers import (
+    identify,
+    is_number,
+    normalize,
+)
 from backend.services.packages.model import EventCode, Location, Package, Reason, TrackingEvent
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -471,7 +475,7 @@ def _compute_check_digit(digits: str) -> int:
 
 def _check_number(text: str, pointer: str) -> str:
     number = normalize(text)
-    if not 4 <= len(number) <= 64 or not (number.isascii() and number.isalnum()):
+    if not is_number(number):
         raise InvalidDocument(pointer, "The URI has no tracking number.")
     return number
 
