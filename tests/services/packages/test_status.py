@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,11 @@ def find_status(*codes: str) -> str:
         (("delivered", "return_started", "departed", "out_for_delivery"), "returning"),
         (("return_started", "delivered"), "returned"),
         (("delivered", "returned", "departed"), "returned"),
+        (("return_started", "exception"), "exception"),
+        (("return_started", "customs_held", "customs_released", "arrived"), "returning"),
+        (("return_started", "lost", "arrived", "delivery_attempted", "delivered"), "returned"),
+        (("lost", "arrived"), "in_transit"),
+        (("expired", "delivered"), "delivered"),
     ],
 )
 def test_status_follows_from_the_codes(codes, status):
@@ -59,6 +65,29 @@ def test_correction_removes_an_event():
     assert (state.status, state.delivered_at) == ("out_for_delivery", None)
 
 
+@pytest.mark.parametrize(
+    ("corrections", "status"),
+    [
+        ({"b": "a"}, "out_for_delivery"),
+        ({"b": "a", "c": "b"}, "delivered"),
+        ({"b": "a", "c": "b", "d": "c"}, "out_for_delivery"),
+        ({"b": "a", "c": "a", "d": "b"}, "out_for_delivery"),
+        ({"a": "b", "b": "a"}, "out_for_delivery"),
+        ({"a": "a"}, "delivered"),
+        ({"b": "unknown"}, "delivered"),
+    ],
+)
+def test_correction_that_is_corrected_corrects_nothing(corrections, status):
+    events = [build("out_for_delivery", 4)]
+    events.append(build("delivered", 5, external_id="a", corrects=corrections.get("a")))
+    events += [
+        build("note", 6, external_id=name, corrects=corrections.get(name))
+        for name in ("b", "c", "d")
+    ]
+
+    assert {str(compute_state(order).status) for order in permutations(events)} == {status}
+
+
 EVENTS = st.builds(
     build,
     st.sampled_from([str(code) for code in EventCode] + ["FOO"]),
@@ -68,7 +97,7 @@ EVENTS = st.builds(
     detail=st.sampled_from([None, "a", "b"]),
     external_id=st.sampled_from([None, None, "1", "2"]),
     sequence=st.sampled_from([None, 1, 2]),
-    corrects=st.sampled_from([None, None, None, "1"]),
+    corrects=st.sampled_from([None, None, None, "1", "2"]),
 )
 
 
