@@ -160,3 +160,32 @@ def test_replay_reports_bad_lines_with_their_numbers(tmp_path, capsys):
         "line 5",
     ]
     assert json.loads(printed.out)["status"] == "in_transit"
+
+
+def test_replay_states_the_reason_of_each_bad_line(tmp_path, capsys):
+    good = '"code": "arrived", "occurred_at": "2026-06-01T10:00:00Z"'
+    lines = [
+        f"{{{good}}}",
+        f'{{{good}, "sequence": {"9" * 5_000}}}',
+        f'{{{good}, "tracking_number": {{}}}}',
+        f'{{{good}, "carrier": ["ups"]}}',
+        f'{{{good}, "received_at": true}}',
+        f'{{{good}, "detail": NaN}}',
+        '{"code": "arrived"}',
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\ufeff" + "\n".join(lines), "utf-8")
+
+    status = main(["replay", str(file)])
+
+    printed = capsys.readouterr()
+    assert status == 1
+    assert json.loads(printed.out)["event_count"] == 1
+    assert printed.err.splitlines() == [
+        "line 2: The line has a number of more than 4300 digits.",
+        "line 3: tracking_number: Write a text.",
+        "line 4: carrier: Write a text.",
+        "line 5: received_at: Write a text.",
+        "line 6: The line is not JSON: expected value at column 70.",
+        "line 7: occurred_at: Field required",
+    ]

@@ -260,6 +260,95 @@ def test_csv_import_rejects_nul_in_a_cell(api):
     assert [error["pointer"] for error in result["errors"]] == ["#/service", "#/origin/name"]
 
 
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ('{"weight_g": ' + "9" * 5_000 + "}", "The line has a number of more than 4300 digits."),
+        ("[" * 300, "The line has values nested deeper than 200 levels."),
+        ('{"a": 1', "The line is not JSON: EOF while parsing an object at column 7."),
+        ("{'a': 1}", "The line is not JSON: key must be a string at column 2."),
+        ("[]", "The line is not a JSON object."),
+    ],
+)
+def test_jsonl_import_states_why_a_line_is_not_json(api, line, detail):
+    data = f'{{"tracking_number": "LOCAL1", "carrier": "x"}}\n{line}\n'
+
+    result = api.post("/packages/import", data=data, headers=JSONL).json
+
+    assert [(error["line"], error["detail"]) for error in result["errors"]] == [(2, detail)]
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [("1500", 1500), ("500.0", 500), ("1.000", None), ("1,5", None), ("1.5", None), ("1_0", None)],
+)
+def test_csv_import_accepts_weights_in_whole_grams_only(api, weight, expected):
+    text = f"tracking_number;carrier;weight_g\nLOCAL1;x;{weight}\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    assert [each["weight_g"] for each in api.get("/packages").json["items"]] == (
+        [expected] if expected else []
+    )
+    assert [error["pointer"] for error in result["errors"]] == ([] if expected else ["#/weight_g"])
+
+
+def test_csv_import_asks_for_a_decimal_point_in_coordinates(api):
+    text = "tracking_number;carrier;origin_lat;origin_lon\nLOCAL1;x;50,1;8\nLOCAL2;x;1e-05;8\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    (error,) = result["errors"]
+    assert (error["line"], error["pointer"]) == (2, "#/origin_lat")
+    assert "decimal point" in error["detail"]
+    origin = api.get("/packages").json["items"][0]["origin"]
+    assert (origin["lat"], origin["lon"]) == (1e-05, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ("tracking_number,carrier,Carrier\n", "has the column carrier more than once"),
+        ("tracking_number,carrier,\n", "has no name for column 3"),
+        (
+            "tracking_number," + ",".join(map(str, range(100))),
+            "0, 1, 10, 11, 12, 13, 14, 15, 16, 17",
+        ),
+        ("tracking_number," + ",".join(map(str, range(100))), " and 90 more."),
+        ("tracking_number,carrier\n".encode("utf-16"), "not UTF-8"),
+        ("tracking_number,carrier\n".encode("utf-16-le"), "perhaps UTF-16"),
+    ],
+)
+def test_unusable_header_is_rejected_with_the_reason(api, data, detail):
+    response = api.post("/packages/import", data=data, headers=CSV)
+
+    assert (response.status_code, response.json["code"]) == (422, "invalid_file")
+    assert detail in response.json["detail"]
+
+
+def test_csv_import_ignores_empty_lines_before_the_header(api):
+    text = "\n \n\ntracking_number;carrier\n;\n\nLOCAL1;x\nbad\n"
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL1"}
+    assert [error["line"] for error in errors] == [8]
+
+
+def test_csv_import_reports_where_a_file_is_not_utf_8_any_more(api):
+    """The lines before are imported, and the error is reported after many others."""
+    rows = ["LOCAL1,x", *["bad"] * 3_000, "Köln,x", "LOCAL2,x"]
+    text = "\n".join(["tracking_number,carrier", *rows]).encode("latin-1")
+
+    response = api.post("/packages/import", data=text, headers=CSV)
+
+    assert (response.status_code, response.json["created"]) == (200, 1)
+    last = response.json["errors"][-1]
+    assert (len(response.json["errors"]), last["code"]) == (1000, "invalid_file")
+    assert "not UTF-8" in last["detail"]
+    assert 1_000 < last["line"] <= 3_003
+
+
 @pytest.mark.parametrize(("kind", "headers"), [("csv", CSV), ("jsonl", JSONL)])
 def test_export_can_be_imported_by_another_tenant(api, sign_in, kind, headers):
     package = api.create(
