@@ -377,6 +377,25 @@ def test_aftership_date_is_the_beginning_of_the_day_at_the_place(api, client, cr
     assert (event["occurred_at"], event["time_basis"]) == ("2026-06-09T15:00:00Z", "place")
 
 
+@pytest.mark.parametrize(
+    "country",
+    [
+        {"country_iso2": "JP"},
+        {"country_iso3": "JPN"},
+        {"country_iso2": None, "country_region": "jpn"},
+        {"country_iso3": "XXX", "country_region": "Japan"},
+    ],
+)
+def test_aftership_country_has_two_or_three_letters(country):
+    checkpoint = {"checkpoint_time": "2026-06-10T09:00:00", "tag": "InTransit", "city": "Tokyo"}
+    body = json.dumps(build_aftership(checkpoint | country)).encode()
+
+    (event,) = read_payload("aftership", body).events
+
+    known = "XXX" not in country.values()
+    assert event.location.country == ("JP" if known else None)
+
+
 @pytest.mark.parametrize("number", ["1" * 65, "123", "1Z/5R", "päckchen"])
 def test_webhook_with_an_unusable_number_fails_with_the_reason(api, client, create_account, number):
     account = create_account("easypost")

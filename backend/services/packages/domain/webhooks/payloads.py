@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from backend.services.packages.domain.carrier_codes import translate_status
+from backend.services.packages.domain.country_codes import find_country_code
 from backend.services.packages.domain.event_input import EventInput
 from backend.services.packages.domain.tracking_numbers import is_number, normalize
 from backend.services.packages.model import Location, Reason
@@ -88,7 +89,10 @@ class _Checkpoint(_Payload):
     city: Name | None = None
     location: Name | None = None
     zip: PostalCode | None = None
+    postal_code: PostalCode | None = None
     country_iso2: Name | None = None
+    country_iso3: Name | None = None
+    country_region: Name | None = None
 
 
 class _AfterShipTracking(_Payload):
@@ -177,7 +181,11 @@ def _read_aftership(body: bytes) -> Report | None:
         EventInput(
             code=_build_code(each.subtag or each.tag),
             occurred_at=_add_midnight(each.checkpoint_time or ""),
-            location=_build_place(each.city or each.location, each.country_iso2, each.zip),
+            location=_build_place(
+                each.city or each.location,
+                each.country_iso2 or each.country_iso3 or each.country_region,
+                each.zip or each.postal_code,
+            ),
             detail=each.message or None,
             translated=translate_status("aftership", each.subtag or "", each.tag or ""),
         )
@@ -229,7 +237,7 @@ def _build_easypost_place(place: _EasyPostLocation | None) -> Location | None:
 
 def _build_place(name: str | None, country: str | None, postal_code: str | None) -> Location | None:
     # Providers also write names of countries, which identify no place in our data.
-    code = country.upper() if country and len(country) == 2 and country.isalpha() else None
+    code = find_country_code(country)
     place = Location(name=name or None, country=code, postal_code=postal_code or None)
     return place if place.to_json() else None
 
