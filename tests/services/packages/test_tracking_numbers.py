@@ -45,6 +45,12 @@ def test_application_identifier_is_no_part_of_an_sscc(text):
     assert identify(text).number == "106141412345678908"
 
 
+def test_barcode_of_an_sscc_names_no_carrier():
+    result = identify("00340434161094027318")
+
+    assert (result.carrier, [each.carrier for each in result.candidates]) == (None, ["usps"])
+
+
 @pytest.mark.parametrize("digit", "012345678")
 def test_wrong_check_digit_is_invalid(digit):
     assert not identify(f"RA12345678{digit}DE").is_valid or digit == "5"

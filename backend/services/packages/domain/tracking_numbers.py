@@ -20,6 +20,7 @@ _SEPARATORS: Final = re.compile(
 )
 # Application identifier of an SSCC (GS1 General Specifications, 3.2), as it is printed on labels.
 _SSCC_IDENTIFIER: Final = re.compile(r"\(00\)(?=[0-9]{18}$)")
+_SSCC_BARCODE: Final = re.compile(r"00[0-9]{18}")
 _NUMBER: Final = re.compile(r"[A-Z0-9]{4,64}")
 
 
@@ -52,8 +53,9 @@ class Identification:
 
     Attributes:
         number: in capitals without separators.
-        carrier: None without a candidate, and if the candidates are of several carriers and the
-            check digit does not decide.
+        carrier: None without a candidate, if the candidates are of several carriers and the check
+            digit does not decide, and for the barcode of an SSCC (00 and 18 digits). It names no
+            carrier: DHL and others use it, and its check digit is that of USPS as well.
         candidates: the formats that the number has, those with a check digit first.
     """
 
@@ -79,7 +81,8 @@ def identify(text: str) -> Identification:
     matching.sort(key=lambda each: not each.has_check_digit)
     checked = {each.carrier for each in matching if each.has_check_digit}
     carriers = checked or {each.carrier for each in matching}
-    return Identification(number, carriers.pop() if len(carriers) == 1 else None, matching)
+    is_certain = len(carriers) == 1 and not _SSCC_BARCODE.fullmatch(number)
+    return Identification(number, carriers.pop() if is_certain else None, matching)
 
 
 def normalize(text: str) -> str:
