@@ -244,7 +244,7 @@ def _check_type(event: Mapping[str, Any], pointer: str) -> None:
     if kind not in _EVENT_TYPES:
         raise InvalidDocument(
             f"{pointer}/type",
-            f"Only these types can be recorded: {', '.join(_EVENT_TYPES)}.",
+            f"Only these types of events can be recorded: {', '.join(_EVENT_TYPES)}.",
         )
     action = _get_text(event, "action", pointer, 200)
     if action is not None and action not in _ACTIONS:
