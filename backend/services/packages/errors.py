@@ -33,27 +33,38 @@ class PackageExists(ServiceError):
 
 
 class CarrierUnknown(ServiceError):
-    """The tracking number has no known format, or those of several carriers."""
+    """The tracking number has no known format, or those of several carriers.
+
+    Args:
+        pointer: where the carrier is missing.
+        advice: how to give it.
+    """
 
     status = 422
     code = "carrier_unknown"
     title = "Carrier not identified"
 
-    def __init__(self, candidates: Sequence[str]) -> None:
-        self._candidates = candidates
+    def __init__(
+        self,
+        candidates: Sequence[str],
+        pointer: str = "#/carrier",
+        advice: str = "Give the carrier.",
+    ) -> None:
+        self.candidates = candidates
+        self._pointer = pointer
         detail = (
             f"The number can be one of {', '.join(candidates)}."
             if candidates
             else "The number has no known format, or its check digit is wrong."
         )
-        super().__init__(f"{detail} Give the carrier.")
+        super().__init__(f"{detail} {advice}")
 
     def errors(self) -> FieldErrors | None:
-        if not self._candidates:
-            return [{"pointer": "#/carrier", "detail": "No candidates."}]
+        if not self.candidates:
+            return [{"pointer": self._pointer, "detail": "No candidates."}]
         return [
-            {"pointer": "#/carrier", "detail": "A candidate.", "carrier": carrier}
-            for carrier in self._candidates
+            {"pointer": self._pointer, "detail": "A candidate.", "carrier": carrier}
+            for carrier in self.candidates
         ]
 
 

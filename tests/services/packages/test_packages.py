@@ -339,3 +339,21 @@ def matches(package: dict, query: dict) -> bool:
         )
         for name, value in query.items()
     )
+
+
+def test_given_carrier_is_not_compared_with_the_number(api):
+    wrong_check_digit = "1Z5R89390357567128"
+
+    unknown = api.post("/packages", json={"tracking_number": wrong_check_digit})
+
+    assert (unknown.status_code, unknown.json["code"]) == (422, "carrier_unknown")
+    assert api.create(wrong_check_digit, carrier="ups")["carrier"] == "ups"
+
+
+def test_number_with_a_dash_is_identified_in_imports(api):
+    text = "tracking_number,reference\n1LS7119013618127-1,a\n1LS7119013618127-1,b\n"
+
+    result = api.post("/packages/import", data=text, headers={"Content-Type": "text/csv"}).json
+
+    assert (result["created"], result["existing"], result["errors"]) == (1, 1, [])
+    assert api.get("/packages").json["items"][0]["carrier"] == "lasership"

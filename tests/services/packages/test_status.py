@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,11 @@ def find_status(*codes: str) -> str:
         (("delivered", "return_started", "departed", "out_for_delivery"), "returning"),
         (("return_started", "delivered"), "returned"),
         (("delivered", "returned", "departed"), "returned"),
+        (("return_started", "exception"), "exception"),
+        (("return_started", "customs_held", "customs_released", "arrived"), "returning"),
+        (("return_started", "lost", "arrived", "delivery_attempted", "delivered"), "returned"),
+        (("lost", "arrived"), "in_transit"),
+        (("expired", "delivered"), "delivered"),
     ],
 )
 def test_status_follows_from_the_codes(codes, status):
@@ -59,6 +65,29 @@ def test_correction_removes_an_event():
     assert (state.status, state.delivered_at) == ("out_for_delivery", None)
 
 
+@pytest.mark.parametrize(
+    ("corrections", "status"),
+    [
+        ({"b": "a"}, "out_for_delivery"),
+        ({"b": "a", "c": "b"}, "delivered"),
+        ({"b": "a", "c": "b", "d": "c"}, "out_for_delivery"),
+        ({"b": "a", "c": "a", "d": "b"}, "out_for_delivery"),
+        ({"a": "b", "b": "a"}, "out_for_delivery"),
+        ({"a": "a"}, "delivered"),
+        ({"b": "unknown"}, "delivered"),
+    ],
+)
+def test_correction_that_is_corrected_corrects_nothing(corrections, status):
+    events = [build("out_for_delivery", 4)]
+    events.append(build("delivered", 5, external_id="a", corrects=corrections.get("a")))
+    events += [
+        build("note", 6, external_id=name, corrects=corrections.get(name))
+        for name in ("b", "c", "d")
+    ]
+
+    assert {str(compute_state(order).status) for order in permutations(events)} == {status}
+
+
 EVENTS = st.builds(
     build,
     st.sampled_from([str(code) for code in EventCode] + ["FOO"]),
@@ -68,7 +97,7 @@ EVENTS = st.builds(
     detail=st.sampled_from([None, "a", "b"]),
     external_id=st.sampled_from([None, None, "1", "2"]),
     sequence=st.sampled_from([None, 1, 2]),
-    corrects=st.sampled_from([None, None, None, "1"]),
+    corrects=st.sampled_from([None, None, None, "1", "2"]),
 )
 
 
@@ -131,3 +160,32 @@ def test_replay_reports_bad_lines_with_their_numbers(tmp_path, capsys):
         "line 5",
     ]
     assert json.loads(printed.out)["status"] == "in_transit"
+
+
+def test_replay_states_the_reason_of_each_bad_line(tmp_path, capsys):
+    good = '"code": "arrived", "occurred_at": "2026-06-01T10:00:00Z"'
+    lines = [
+        f"{{{good}}}",
+        f'{{{good}, "sequence": {"9" * 5_000}}}',
+        f'{{{good}, "tracking_number": {{}}}}',
+        f'{{{good}, "carrier": ["ups"]}}',
+        f'{{{good}, "received_at": true}}',
+        f'{{{good}, "detail": NaN}}',
+        '{"code": "arrived"}',
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\ufeff" + "\n".join(lines), "utf-8")
+
+    status = main(["replay", str(file)])
+
+    printed = capsys.readouterr()
+    assert status == 1
+    assert json.loads(printed.out)["event_count"] == 1
+    assert printed.err.splitlines() == [
+        "line 2: The line has a number of more than 4300 digits.",
+        "line 3: tracking_number: Write a text.",
+        "line 4: carrier: Write a text.",
+        "line 5: received_at: Write a text.",
+        "line 6: The line is not JSON: expected value at column 70.",
+        "line 7: occurred_at: Field required",
+    ]

@@ -28,6 +28,29 @@ def test_every_public_number_is_identified():
     assert wrong == []
 
 
+@pytest.mark.parametrize("separator", [" ", "-", ".", "\u00a0", "\u2212", "\u200b", "\u00ad"])
+def test_separators_and_lower_case_do_not_change_the_result(separator):
+    for number in ("1Z5R89390357567127", "287809468872", "LX17635036", "JFV247545960"):
+        parts = [number[index : index + 4] for index in range(0, len(number), 4)]
+
+        result = identify(separator.join(parts).lower())
+
+        assert result == identify(number)
+
+
+@pytest.mark.parametrize(
+    "text", ["(00)106141412345678908", "(00) 1 0614141 234567890 8", "106141412345678908"]
+)
+def test_application_identifier_is_no_part_of_an_sscc(text):
+    assert identify(text).number == "106141412345678908"
+
+
+def test_barcode_of_an_sscc_names_no_carrier():
+    result = identify("00340434161094027318")
+
+    assert (result.carrier, [each.carrier for each in result.candidates]) == (None, ["usps"])
+
+
 @pytest.mark.parametrize("digit", "012345678")
 def test_wrong_check_digit_is_invalid(digit):
     assert not identify(f"RA12345678{digit}DE").is_valid or digit == "5"

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import zipfile
 
@@ -259,6 +260,95 @@ def test_csv_import_rejects_nul_in_a_cell(api):
     assert [error["pointer"] for error in result["errors"]] == ["#/service", "#/origin/name"]
 
 
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ('{"weight_g": ' + "9" * 5_000 + "}", "The line has a number of more than 4300 digits."),
+        ("[" * 300, "The line has values nested deeper than 200 levels."),
+        ('{"a": 1', "The line is not JSON: EOF while parsing an object at column 7."),
+        ("{'a': 1}", "The line is not JSON: key must be a string at column 2."),
+        ("[]", "The line is not a JSON object."),
+    ],
+)
+def test_jsonl_import_states_why_a_line_is_not_json(api, line, detail):
+    data = f'{{"tracking_number": "LOCAL1", "carrier": "x"}}\n{line}\n'
+
+    result = api.post("/packages/import", data=data, headers=JSONL).json
+
+    assert [(error["line"], error["detail"]) for error in result["errors"]] == [(2, detail)]
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [("1500", 1500), ("500.0", 500), ("1.000", None), ("1,5", None), ("1.5", None), ("1_0", None)],
+)
+def test_csv_import_accepts_weights_in_whole_grams_only(api, weight, expected):
+    text = f"tracking_number;carrier;weight_g\nLOCAL1;x;{weight}\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    assert [each["weight_g"] for each in api.get("/packages").json["items"]] == (
+        [expected] if expected else []
+    )
+    assert [error["pointer"] for error in result["errors"]] == ([] if expected else ["#/weight_g"])
+
+
+def test_csv_import_asks_for_a_decimal_point_in_coordinates(api):
+    text = "tracking_number;carrier;origin_lat;origin_lon\nLOCAL1;x;50,1;8\nLOCAL2;x;1e-05;8\n"
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    (error,) = result["errors"]
+    assert (error["line"], error["pointer"]) == (2, "#/origin_lat")
+    assert "decimal point" in error["detail"]
+    origin = api.get("/packages").json["items"][0]["origin"]
+    assert (origin["lat"], origin["lon"]) == (1e-05, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ("tracking_number,carrier,Carrier\n", "has the column carrier more than once"),
+        ("tracking_number,carrier,\n", "has no name for column 3"),
+        (
+            "tracking_number," + ",".join(map(str, range(100))),
+            "0, 1, 10, 11, 12, 13, 14, 15, 16, 17",
+        ),
+        ("tracking_number," + ",".join(map(str, range(100))), " and 90 more."),
+        ("tracking_number,carrier\n".encode("utf-16"), "not UTF-8"),
+        ("tracking_number,carrier\n".encode("utf-16-le"), "perhaps UTF-16"),
+    ],
+)
+def test_unusable_header_is_rejected_with_the_reason(api, data, detail):
+    response = api.post("/packages/import", data=data, headers=CSV)
+
+    assert (response.status_code, response.json["code"]) == (422, "invalid_file")
+    assert detail in response.json["detail"]
+
+
+def test_csv_import_ignores_empty_lines_before_the_header(api):
+    text = "\n \n\ntracking_number;carrier\n;\n\nLOCAL1;x\nbad\n"
+
+    numbers, errors = _import_csv(api, text)
+
+    assert numbers == {"LOCAL1"}
+    assert [error["line"] for error in errors] == [8]
+
+
+def test_csv_import_reports_where_a_file_is_not_utf_8_any_more(api):
+    """The lines before are imported, and the error is reported after many others."""
+    rows = ["LOCAL1,x", *["bad"] * 3_000, "Köln,x", "LOCAL2,x"]
+    text = "\n".join(["tracking_number,carrier", *rows]).encode("latin-1")
+
+    response = api.post("/packages/import", data=text, headers=CSV)
+
+    assert (response.status_code, response.json["created"]) == (200, 1)
+    last = response.json["errors"][-1]
+    assert (len(response.json["errors"]), last["code"]) == (1000, "invalid_file")
+    assert "not UTF-8" in last["detail"]
+    assert 1_000 < last["line"] <= 3_003
+
+
 @pytest.mark.parametrize(("kind", "headers"), [("csv", CSV), ("jsonl", JSONL)])
 def test_export_can_be_imported_by_another_tenant(api, sign_in, kind, headers):
     package = api.create(
@@ -418,34 +508,206 @@ def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, poi
     assert api.get("/packages").json["items"] == []
 
 
+EPCIS_EVENT = {
+    "type": "ObjectEvent",
+    "eventID": "urn:uuid:1",
+    "action": "OBSERVE",
+    "eventTime": "2026-06-10T00:00:00Z",
+    "eventTimeZoneOffset": "+02:00",
+    "recordTime": "2026-06-10T00:00:00Z",
+    "bizStep": "departing",
+    "disposition": "in_transit",
+    "epcList": ["urn:ai-agent-system:packages:ups:1Z5R89390357567127"],
+    "readPoint": {"id": "urn:x"},
+    "bizLocation": {"id": "urn:x"},
+    "pkg:location": {"name": "Hub", "lat": 1.5, "lon": 2},
+}
+EPCIS_TEXTS = ("type", "eventID", "action", "eventTime", "eventTimeZoneOffset", "recordTime")
+EPCIS_TEXTS += ("bizStep", "disposition", "parentID")
+EPCIS_TEXTS += tuple(f"pkg:{name}" for name in ("code", "reason", "detail", "rawCode", "corrects"))
+EPCIS_OBJECTS = ("readPoint", "bizLocation", "errorDeclaration", "pkg:location")
+
+
 @pytest.mark.parametrize(
-    "value", [[], [[]], {}, {"a": [1]}, 7, -1.5, True, "", "x" * 3_000, "\u202e", "%00", [None]]
+    ("names", "values"),
+    [
+        (EPCIS_TEXTS, ([], ["departing"], {}, {"a": [1]}, 7, -1.5, True, False, "")),
+        (EPCIS_OBJECTS, ([], [{"id": "urn:x"}], "urn:x", 7, True, False, "")),
+        (("epcList", "childEPCs"), ({}, "urn:x:LOCAL0001", 7, True, False, "")),
+    ],
+    ids=["texts", "objects", "lists"],
 )
-def test_epcis_value_of_another_kind_is_ignored_or_rejected(api, value):
-    valid = {
-        "type": "ObjectEvent",
-        "eventID": "urn:uuid:1",
-        "eventTime": "2026-06-10T00:00:00Z",
-        "bizStep": "departing",
-        "disposition": "in_transit",
-        "epcList": ["urn:ai-agent-system:packages:ups:1Z5R89390357567127"],
-        "readPoint": {"id": "urn:x"},
-        "pkg:location": {"name": "Hub", "lat": 1.5, "lon": 2},
-    }
-    names = (*valid, "parentID", "childEPCs", "bizLocation", "recordTime", "errorDeclaration")
-    names += tuple(f"pkg:{name}" for name in ("code", "reason", "detail", "rawCode", "corrects"))
-    places = [valid["pkg:location"] | {name: value} for name in ("name", "country", "lat", "lon")]
-    events = [valid | {name: value} for name in names]
-    events += [valid | {"pkg:location": place} for place in places]
-    events += [valid | {name: {"id": value}} for name in ("readPoint", "bizLocation")]
+def test_epcis_value_of_another_type_is_rejected_with_its_pointer(api, names, values):
+    for name, value in itertools.product(names, values):
+        response = api.post("/packages/epcis", json=EPCIS_EVENT | {name: value})
+
+        assert response.status_code == 422, (name, value)
+        assert [error["pointer"] for error in response.json["errors"]] == [f"#/{name}"]
+    assert api.get("/packages").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"readPoint": {}}, "#/readPoint/id"),
+        ({"bizLocation": {"id": 7}}, "#/bizLocation/id"),
+        ({"errorDeclaration": {"reason": 7}}, "#/errorDeclaration/reason"),
+        ({"errorDeclaration": {"declarationTime": {}}}, "#/errorDeclaration/declarationTime"),
+        ({"errorDeclaration": {}, "eventID": None}, "#/eventID"),
+        ({"eventID": "x" * 201}, "#/eventID"),
+        ({"action": "observe"}, "#/action"),
+        ({"type": "TransformationEvent"}, "#/type"),
+        ({"type": None}, "#/type"),
+        ({"eventTime": "10.06.2026"}, "#/eventTime"),
+        *(
+            ({"eventTimeZoneOffset": offset}, "#/eventTimeZoneOffset")
+            for offset in ("Z", "02:00", "+2:00", "+0200", "+15:00", "+14:30", "Europe/Berlin")
+        ),
+        ({"epcList": ["urn:x:LOCAL0001", 7]}, "#/epcList/1"),
+        ({"epcList": [""]}, "#/epcList/0"),
+        ({"epcList": ["https://id.gs1.org/00/106141412345678909"]}, "#/epcList/0"),
+        ({"epcList": ["urn:epc:id:sgtin:0614141.107346.2017"]}, "#/epcList"),
+        ({"epcList": ["https://id.gs1.org/01/09506000134352/21/12345"]}, "#/epcList"),
+        ({"epcList": ["urn:x:1Z5R89390357567128"]}, "#/epcList/0"),
+        ({"parentID": "urn:epc:id:sscc:1.2"}, "#/parentID"),
+        ({"pkg:location": {"lat": 91}}, "#/pkg:location/lat"),
+        ({"pkg:location": {"lon": "2"}}, "#/pkg:location/lon"),
+        ({"pkg:location": {"country": "Germany"}}, "#/pkg:location/country"),
+        ({"pkg:location": {"name": ["Hub"]}}, "#/pkg:location/name"),
+        ({"pkg:code": "gone"}, "#/pkg:code"),
+        ({"pkg:reason": "bad luck"}, "#/pkg:reason"),
+        ({"pkg:sequence": True}, "#/pkg:sequence"),
+        ({"pkg:sequence": -1}, "#/pkg:sequence"),
+    ],
+)
+def test_epcis_invalid_value_is_rejected_with_its_pointer(api, change, pointer):
+    response = api.post("/packages/epcis", json=EPCIS_EVENT | change)
+
+    assert response.status_code == 422
+    assert {error["pointer"] for error in response.json["errors"]} == {pointer}
+    assert api.get("/packages").json["items"] == []
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "\u202e", "%00", None, "urn:epcglobal:cbv:disp:x"])
+def test_epcis_unusual_text_is_recorded_or_rejected(api, value):
+    events = [EPCIS_EVENT | {name: value} for name in (*EPCIS_TEXTS, *EPCIS_OBJECTS)]
+    events += [EPCIS_EVENT | {name: {"id": value}} for name in ("readPoint", "bizLocation")]
 
     for body in events:
         response = api.post("/packages/epcis", json=body)
         assert response.status_code in (200, 422), (body, response.text)
 
-    assert api.get("/packages").status_code == 200
     for package in api.get("/packages").json["items"]:
-        assert api.get(f"/packages/{package['id']}/epcis").status_code == 200
+        document = api.get(f"/packages/{package['id']}/epcis").json
+        assert api.post("/packages/epcis", json=document).json["added"] == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ("shipping", "departed"),
+        ("departing", "departed"),
+        ("arriving", "arrived"),
+        ("receiving", "delivered"),
+        ("commissioning", "announced"),
+        ("collecting", "picked_up"),
+        ("accepting", "accepted"),
+        ("holding", "exception"),
+        ("inspecting", "note"),
+    ],
+)
+def test_epcis_step_is_a_word_or_a_uri_of_the_vocabulary(api, step, code):
+    forms = (step, f"urn:epcglobal:cbv:bizstep:{step}", f"https://ref.gs1.org/cbv/BizStep-{step}")
+    for index, form in enumerate(forms):
+        event = {"eventID": f"urn:uuid:{index}", "bizStep": form}
+        assert api.post("/packages/epcis", json=EPCIS_EVENT | event).status_code == 200
+
+    (package,) = api.get("/packages").json["items"]
+    events = api.get(f"/packages/{package['id']}/events").json["items"]
+    assert [event["code"] for event in events] == [code] * 3
+
+
+@pytest.mark.parametrize("kind", ["AggregationEvent", "AssociationEvent", "TransactionEvent"])
+def test_epcis_event_of_a_parent_is_recorded_for_it_and_its_packages(api, kind):
+    names = "epcList" if kind == "TransactionEvent" else "childEPCs"
+    contents = [
+        "urn:epc:id:sscc:0614141.1234567890",
+        "urn:ai-agent-system:packages:local:LOCAL0001",
+        "urn:epc:id:sgtin:0614141.107346.2017",
+        "https://example.org/things/5",
+    ]
+    event = {"type": kind, "parentID": "https://id.gs1.org/00/306141410000000013"}
+
+    response = api.post(
+        "/packages/epcis", json=EPCIS_EVENT | event | {"epcList": None} | {names: contents}
+    )
+
+    assert response.json["created"] == 3
+    numbers = {package["tracking_number"] for package in api.get("/packages").json["items"]}
+    assert numbers == {"306141410000000013", "106141412345678908", "LOCAL0001"}
+
+
+def test_epcis_packages_in_a_truck_get_its_events(api):
+    event = {
+        "type": "AggregationEvent",
+        "parentID": "urn:epc:id:grai:0614141.12345.400",
+        "childEPCs": EPCIS_EVENT["epcList"],
+        "epcList": None,
+    }
+
+    api.post("/packages/epcis", json=EPCIS_EVENT | event)
+
+    (package,) = api.get("/packages").json["items"]
+    assert (package["carrier"], package["status"]) == ("ups", "in_transit")
+
+
+@pytest.mark.parametrize("time", ["2026-06-10T10:00:00Z", "2026-06-10T12:00:00"])
+def test_epcis_offset_of_the_place_is_kept(api, time):
+    api.post("/packages/epcis", json=EPCIS_EVENT | {"eventTime": time})
+
+    (package,) = api.get("/packages").json["items"]
+    (event,) = api.get(f"/packages/{package['id']}/events").json["items"]
+    assert event["occurred_at"] == "2026-06-10T10:00:00Z"
+    assert event["local_time"] == "2026-06-10T12:00:00+02:00"
+    assert event["time_basis"] == "offset"
+    document = api.get(f"/packages/{package['id']}/epcis").json
+    assert document["epcisBody"]["eventList"][0]["eventTimeZoneOffset"] == "+02:00"
+
+
+def test_exported_epcis_document_adds_nothing_and_keeps_corrections_and_order(api, sign_in):
+    package = api.create()
+    time = "2026-06-10T08:00:00Z"
+    api.add_events(
+        package,
+        event("arrived", time, sequence=2, detail="", corrects=""),
+        event("out_for_delivery", time, sequence=1),
+        event("delivered", "2026-06-11T08:00:00Z", external_id="scan 7"),
+        event("note", "2026-06-12T08:00:00Z", corrects="scan 7"),
+        event("X1", "2026-06-12T08:00:00Z"),
+        event("X2", "2026-06-12T08:00:00Z"),
+    )
+    document = api.get(f"/packages/{package['id']}/epcis").json
+    other = sign_in("ten_other")
+
+    repeated = api.post("/packages/epcis", json=document)
+    copied = other.post("/packages/epcis", json=document)
+
+    assert (repeated.json["added"], copied.json["added"]) == (0, 6)
+    (copy,) = other.get("/packages").json["items"]
+    original = api.get(f"/packages/{package['id']}").json
+    assert original["status"] == "in_transit"
+    assert (copy["status"], copy["event_count"]) == (original["status"], original["event_count"])
+
+
+def test_epcis_package_of_several_carriers_is_rejected_with_them(api):
+    epcs = ["urn:x:1Z5R89390357567127", "urn:x:287809468872"]
+
+    response = api.post("/packages/epcis", json=EPCIS_EVENT | {"epcList": epcs})
+
+    assert (response.status_code, response.json["code"]) == (422, "carrier_unknown")
+    assert "urn:ai-agent-system:packages:CARRIER:NUMBER" in response.json["detail"]
+    assert {error["pointer"] for error in response.json["errors"]} == {"#/epcList/1"}
+    assert {error["carrier"] for error in response.json["errors"]} == {"fedex", "purolator"}
 
 
 def test_statistics_count_packages_and_deliveries(api):

@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 
 from backend.chassis.web.app_factory import get_component
+from backend.services.packages.domain.event_input import EventContext, build_event
 from backend.services.packages.domain.event_recording import EventService
+from backend.services.packages.domain.status import compute_state
 from backend.services.packages.domain.webhooks.payloads import InvalidPayload, read_payload
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import NOW
@@ -204,6 +206,210 @@ def test_unreadable_webhook_is_stored_as_failed_and_can_be_replayed(api, client,
     replayed = api.post(f"{path}/{failed[0]['id']}/replay")
     assert (replayed.json["state"], replayed.json["result"]["added"]) == ("done", 1)
     assert api.post(f"{path}/{failed[0]['id']}/replay").json["attempts"] == 2
+
+
+def build_easypost(*details: dict, **changes) -> dict:
+    """Return a webhook of EasyPost with the tracking details, whose times are hours apart."""
+    times = [{"datetime": f"2026-06-10T{hour:02}:00:00Z"} for hour in range(len(details))]
+    listed = [time | detail for time, detail in zip(times, details, strict=True)]
+    return EASYPOST | {"result": EASYPOST["result"] | {"tracking_details": listed} | changes}
+
+
+def build_aftership(*checkpoints: dict, **changes) -> dict:
+    """Return a webhook of AfterShip with the checkpoints, whose times are hours apart."""
+    times = [
+        {"checkpoint_time": f"2026-06-10T{hour:02}:00:00Z"} for hour in range(len(checkpoints))
+    ]
+    listed = [time | checkpoint for time, checkpoint in zip(times, checkpoints, strict=True)]
+    return {"msg": AFTERSHIP["msg"] | {"checkpoints": listed} | changes}
+
+
+EASYPOST_DETAILS = (
+    *("unknown", "status_update", "arrived_at_destination", "arrived_at_facility", "delayed"),
+    *("departed_facility", "in_transit", "out_for_delivery", "cancelled", "failure", None),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("pre_transit", "pre_transit"),
+        ("out_for_delivery", "out_for_delivery"),
+        ("delivered", "delivered"),
+        ("available_for_pickup", "available_for_pickup"),
+        ("return_to_sender", "returning"),
+        ("failure", "exception"),
+        ("error", "exception"),
+        ("cancelled", "cancelled"),
+    ],
+)
+def test_easypost_status_decides_whatever_its_detail_says(status, expected):
+    for detail in EASYPOST_DETAILS:
+        body = build_easypost({"status": status, "status_detail": detail})
+        report = read_payload("easypost", json.dumps(body).encode())
+        assert compute_reported_state(report).status == expected, detail
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "code", "reason"),
+    [
+        ("in_transit", "departed_facility", "departed", None),
+        ("in_transit", "received_at_origin_facility", "accepted", None),
+        ("in_transit", "weather_delay", "delayed", "weather"),
+        ("in_transit", "damaged", "exception", "damaged"),
+        ("in_transit", "unknown", "arrived", None),
+        ("failure", "refused", "exception", "refused"),
+        ("error", "lost", "lost", None),
+        ("unknown", "unknown", "note", None),
+    ],
+)
+def test_easypost_detail_refines_the_status(status, detail, code, reason):
+    body = build_easypost({"status": status, "status_detail": detail})
+
+    (event,) = read_payload("easypost", json.dumps(body).encode()).events
+
+    assert (event.translated.code, event.translated.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("subtag", "status", "sub_status"),
+    [
+        ("Pending_001", "pre_transit", "announced"),
+        ("InfoReceived_001", "pre_transit", "announced"),
+        *((f"InTransit_00{number}", "in_transit", ...) for number in range(1, 10)),
+        *((f"OutForDelivery_00{number}", "out_for_delivery", None) for number in (1, 3, 4)),
+        ("AttemptFail_001", "attempted", "delivery_attempted"),
+        ("AttemptFail_002", "attempted", "absent"),
+        ("AttemptFail_003", "attempted", "closed"),
+        ("AvailableForPickup_001", "available_for_pickup", None),
+        *((f"Delivered_00{number}", "delivered", None) for number in (1, 2, 3, 4)),
+        ("Exception_001", "exception", None),
+        ("Exception_002", "exception", "address"),
+        ("Exception_003", "exception", "refused"),
+        ("Exception_004", "exception", "customs_documents"),
+        ("Exception_005", "exception", "other"),
+        ("Exception_006", "exception", "customs_duties"),
+        ("Exception_007", "exception", "address"),
+        ("Exception_008", "exception", "absent"),
+        ("Exception_009", "exception", "other"),
+        ("Exception_010", "returning", "return_started"),
+        ("Exception_011", "returned", None),
+        ("Exception_012", "exception", "damaged"),
+        ("Exception_013", "exception", "lost"),
+        ("Expired_001", "expired", None),
+    ],
+)
+def test_aftership_sub_status_gives_the_status(subtag, status, sub_status):
+    body = build_aftership({"tag": subtag.partition("_")[0], "subtag": subtag})
+
+    state = compute_reported_state(read_payload("aftership", json.dumps(body).encode()))
+
+    assert state.status == status
+    assert sub_status in (state.sub_status, ...)
+
+
+def compute_reported_state(report):
+    context = EventContext("pkg_1", "ups", report.number, "webhook", None)
+    return compute_state([build_event(each, context)[0] for each in report.events])
+
+
+@pytest.mark.parametrize(
+    ("source", "content"),
+    [
+        ("easypost", build_easypost({"status": "delivered"}, {"datetime": None}, {"status": None})),
+        ("easypost", build_easypost({"status": "delivered"}, {"datetime": "now"}, {})),
+        ("aftership", build_aftership({"tag": "Delivered"}, {"checkpoint_time": ""}, {})),
+        (
+            "aftership",
+            build_aftership({"tag": "Delivered"}, {"checkpoint_time": None}, {"tag": None}),
+        ),
+    ],
+)
+def test_event_without_time_or_status_does_not_hide_the_others(
+    api, client, create_account, source, content
+):
+    account = create_account(source)
+
+    send(client, account, content)
+
+    (delivery,) = list_deliveries(api, account)
+    assert (delivery["state"], delivery["error"]) == ("done", None)
+    assert (delivery["result"]["added"], len(delivery["result"]["skipped"])) == (2, 1)
+    assert api.get("/packages").json["items"][0]["status"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("source", "content"),
+    [
+        ("easypost", build_easypost(tracking_details=None)),
+        ("aftership", build_aftership(checkpoints=None)),
+        (
+            "easypost",
+            build_easypost(
+                {"status": "x" * 300, "message": "x" * 5_000, "status_detail": "y" * 300}
+            ),
+        ),
+        (
+            "aftership",
+            build_aftership({"tag": "x" * 300, "message": "x" * 5_000, "city": "y" * 300}),
+        ),
+    ],
+)
+def test_empty_lists_and_long_texts_are_processed(api, client, create_account, source, content):
+    account = create_account(source)
+
+    send(client, account, content)
+
+    (delivery,) = list_deliveries(api, account)
+    assert (delivery["state"], delivery["error"]) == ("done", None)
+    (package,) = api.get("/packages").json["items"]
+    for event in api.get(f"/packages/{package['id']}/events").json["items"]:
+        assert (event["code"], len(event["raw_code"]), len(event["detail"])) == ("note", 64, 2000)
+
+
+def test_aftership_date_is_the_beginning_of_the_day_at_the_place(api, client, create_account):
+    checkpoint = {"checkpoint_time": "2026-06-10", "tag": "InTransit", "country_iso2": "JP"}
+
+    send(client, create_account("aftership"), build_aftership(checkpoint))
+
+    (package,) = api.get("/packages").json["items"]
+    (event,) = api.get(f"/packages/{package['id']}/events").json["items"]
+    assert (event["occurred_at"], event["time_basis"]) == ("2026-06-09T15:00:00Z", "place")
+
+
+@pytest.mark.parametrize(
+    "country",
+    [
+        {"country_iso2": "JP"},
+        {"country_iso3": "JPN"},
+        {"country_iso2": None, "country_region": "jpn"},
+        {"country_iso3": "XXX", "country_region": "Japan"},
+    ],
+)
+def test_aftership_country_has_two_or_three_letters(country):
+    checkpoint = {"checkpoint_time": "2026-06-10T09:00:00", "tag": "InTransit", "city": "Tokyo"}
+    body = json.dumps(build_aftership(checkpoint | country)).encode()
+
+    (event,) = read_payload("aftership", body).events
+
+    known = "XXX" not in country.values()
+    assert event.location.country == ("JP" if known else None)
+
+
+@pytest.mark.parametrize("number", ["1" * 65, "123", "1Z/5R", "päckchen"])
+def test_webhook_with_an_unusable_number_fails_with_the_reason(api, client, create_account, number):
+    account = create_account("easypost")
+
+    send(client, account, build_easypost(tracking_code=number))
+
+    (delivery,) = list_deliveries(api, account)
+    assert delivery["state"] == "failed"
+    assert delivery["error"].startswith("The tracking number has not 4 to 64 letters")
+
+
+def test_error_of_an_easypost_tracker_names_the_field():
+    with pytest.raises(InvalidPayload, match=r"^result\.tracking_code: "):
+        read_payload("easypost", json.dumps(build_easypost(tracking_code=7)).encode())
 
 
 @pytest.mark.parametrize("source", ["easypost", "aftership", "standard"])

@@ -43,13 +43,10 @@ def translate(raw_code: str, carrier: str) -> TranslatedCode:
     return _UNKNOWN
 
 
-def translate_status(system: str, status: str, detail: str | None = None) -> TranslatedCode:
-    """Return our code for a status of *system*, and its finer *detail* if a table has it."""
+def translate_status(system: str, *keys: str) -> TranslatedCode:
+    """Return our code for the first of *keys* that the table of *system* has, the finest first."""
     table = _load_tables()[system]
-    for key in (detail, f"{status}/{detail}", status):
-        if key and (found := table.get(key)):
-            return found
-    return _UNKNOWN
+    return next((table[key] for key in keys if key in table), _UNKNOWN)
 
 
 @cache

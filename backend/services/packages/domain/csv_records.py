@@ -145,6 +145,8 @@ def read_records(text: io.TextIOWrapper) -> Iterator[CsvRecord]:
     separator = ""
     record: CsvRecord | None = None
     for number, part in _read_line_parts(text):
+        if not separator and not part.strip():
+            continue  # empty lines before the header
         separator = separator or max(_SEPARATORS, key=part.count)
         record = record or CsvRecord(separator, number)
         record.add(number, part)

@@ -167,7 +167,7 @@ class EventService:
         record = store.lock_by_number(session, caller.tenant_id, carrier, number)
         created = record is None
         if record is None:
-            number, found = identify_carrier(number, carrier, report.default_carrier)
+            number, found = identify_carrier(report.number, carrier, report.default_carrier)
             # The events are followed by a prediction.
             row = self._packages.insert_package(
                 session, caller, number, found, report.fields, has_eta=not report.events

@@ -1,6 +1,6 @@
 """Schemas of tracking events and places, for requests, imports and files."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
@@ -9,6 +9,8 @@ from backend.security.validation import JsonInteger, VisibleText
 from backend.services.packages.domain.event_input import EventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
 from backend.services.packages.model import Location, Reason
+
+MAX_SEQUENCE: Final = 2_000_000_000
 
 
 class LocationInput(Input):
@@ -63,7 +65,7 @@ class TrackingEventInput(Input):
     ) = None
     detail: Annotated[str, Field(max_length=2000)] | None = None
     external_id: Annotated[str, Field(min_length=1, max_length=200), VisibleText] | None = None
-    sequence: Annotated[int, Field(ge=0, le=2_000_000_000), JsonInteger] | None = None
+    sequence: Annotated[int, Field(ge=0, le=MAX_SEQUENCE), JsonInteger] | None = None
     corrects: (
         Annotated[
             str,

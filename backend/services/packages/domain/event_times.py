@@ -1,7 +1,8 @@
 """Times of tracking events in UTC. Without an offset, the time zone of the place is used.
 
 data/time_zones.txt has a line for each IATA code of an airport, and for each ISO 3166-1 code of a
-country with one time zone, sorted: the code, a space, the name of the zone.
+country with one time zone, sorted: the code, a space, the name of the zone. Zones whose clocks have
+agreed since 2000, such as Europe/Berlin and Europe/Busingen, are one.
 """
 
 import re

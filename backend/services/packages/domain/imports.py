@@ -1,11 +1,11 @@
 """Import of packages and events from CSV or JSON lines, in batches of one transaction each."""
 
 import io
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
-
-from pydantic_core import from_json
 
 from backend.chassis.csv_cells import remove_formula_guard
 from backend.chassis.web.problems import ServiceError
@@ -16,12 +16,21 @@ from backend.services.packages.domain.import_errors import (
     MAX_LINE_CHARACTERS,
     MAX_LINES,
     InvalidLine,
+    parse_json,
 )
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.errors import InvalidEvents, InvalidFile
 
 MAX_ERRORS: Final = 1000
 _BATCH: Final = 200
+# Errors after which the rest of a file is not read. They are always reported.
+_FINAL_CODES: Final = frozenset({InvalidFile.code, "too_many_lines"})
+# Of the unknown columns that an error names.
+_MAX_NAMES: Final = 10
+_MAX_NAME_CHARACTERS: Final = 64
+# Spreadsheets write whole numbers with one or two zeros. With three, 1.000 can be a thousand.
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,20}(\.0{1,2})?", re.ASCII)
+_DECIMAL_NUMBER: Final = re.compile(r"[+-]?\d{1,20}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 _LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
 _EVENT_FIELDS: Final = ("code", "occurred_at", "reason", "detail", "external_id")
 # Columns of exports that are computed. They are ignored.
@@ -50,7 +59,7 @@ _CSV_COLUMNS: Final = frozenset(
 
 @dataclass(slots=True)
 class ImportResult:
-    """Numbers of lines by outcome, and the errors of the first MAX_ERRORS bad lines.
+    """Numbers of lines by outcome, and the errors of MAX_ERRORS bad lines.
 
     Attributes:
         existing: lines of packages that existed; their fields were not changed.
@@ -66,9 +75,13 @@ class ImportResult:
 
     def add_error(self, line: int, error: InvalidLine) -> None:
         self.failed += 1
-        if len(self.errors) < MAX_ERRORS:
-            entry = {"line": line, "code": error.code, "detail": str(error)}
-            self.errors.append(entry | ({"pointer": error.pointer} if error.pointer else {}))
+        is_full = len(self.errors) == MAX_ERRORS
+        if is_full and error.code not in _FINAL_CODES:
+            return
+        if is_full:
+            self.errors.pop()
+        entry = {"line": line, "code": error.code, "detail": str(error)}
+        self.errors.append(entry | ({"pointer": error.pointer} if error.pointer else {}))
 
 
 # Converts the JSON object of a line. Raises InvalidLine.
@@ -107,9 +120,9 @@ def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
         if not text.strip():
             continue
         try:
-            content = _parse_json(text)
-        except ValueError:
-            yield number, InvalidLine("The line is not JSON.", "malformed_json")
+            content = parse_json(text, "line")
+        except InvalidLine as error:
+            yield number, error
             continue
         if isinstance(content, dict):
             yield (
@@ -123,31 +136,28 @@ def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
 def read_csv(stream: IO[bytes]) -> Iterator[Line]:
     """Yield number and content of each row; the number is that of its first line.
 
-    The header determines the separator: comma, semicolon or tab.
+    The header determines the separator: comma, semicolon or tab. If the file is not UTF-8 or has
+    too many lines, the last item is an error.
 
     Raises:
         InvalidFile: the header is missing, or has unknown columns or none for the number.
     """
     records = read_records(io.TextIOWrapper(stream, "utf-8-sig", errors="strict", newline=None))
     header = _read_header(next(records, None))
-    for record in records:
-        try:
-            content = _parse_record(record, header)
-        except InvalidLine as error:
-            yield record.error_line, error
-            continue
-        if content is not None:
-            yield record.line, content
-
-
-def _parse_json(text: str) -> Any:
-    """Return the JSON value *text*, with the rules of request bodies.
-
-    Raises:
-        ValueError: it is not JSON. The json module would also accept NaN, infinity and lone
-            surrogates, which no response can contain, and raise RecursionError for deep values.
-    """
-    return from_json(text, allow_inf_nan=False)
+    line = 0
+    try:
+        for record in records:
+            line = record.last_line
+            try:
+                content = _parse_record(record, header)
+            except InvalidLine as error:
+                yield record.error_line, error
+                continue
+            if content is not None:
+                yield record.line, content
+    except InvalidFile as error:
+        detail = f"{error} The lines from this one on were not imported."
+        yield line + 1, InvalidLine(detail, error.code)
 
 
 def _import_batch(
@@ -208,19 +218,29 @@ def _read_header(record: CsvRecord | None) -> list[str]:
         header = [name.strip().lower() for name in record.parse()] if record else []
     except InvalidLine as error:
         raise InvalidFile(f"The header is invalid. {error}") from error
+    if any("\0" in name for name in header):
+        raise InvalidFile("The file is not UTF-8, but perhaps UTF-16. Save it as CSV in UTF-8.")
     if "tracking_number" not in header:
         raise InvalidFile(
             "The header has no column tracking_number. Write the names of the columns in the first "
             "line, separated by commas, semicolons or tabs."
         )
+    if "" in header:
+        raise InvalidFile(
+            f"The header has no name for column {header.index('') + 1}. Write one, or remove the "
+            "column."
+        )
     unknown = sorted(set(header) - _CSV_COLUMNS - _COMPUTED)
     if unknown:
+        more = f" and {len(unknown) - _MAX_NAMES} more" if len(unknown) > _MAX_NAMES else ""
+        names = ", ".join(name[:_MAX_NAME_CHARACTERS] for name in unknown[:_MAX_NAMES])
         raise InvalidFile(
-            f"The header has unknown columns: {', '.join(unknown)[:300]}. "
+            f"The header has unknown columns: {names}{more}. "
             f"Known are {', '.join(sorted(_CSV_COLUMNS))}."
         )
-    if len(set(header)) < len(header):
-        raise InvalidFile("The header has a column twice.")
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated:
+        raise InvalidFile(f"The header has the column {repeated[0]} more than once.")
     return header
 
 
@@ -250,14 +270,11 @@ def _build_object(row: Mapping[str, str]) -> dict[str, Any]:
     }
     content |= {name: cells.pop(name) for name in ("shipped_at", "promised_at") if name in cells}
     if weight := cells.pop("weight_g", None):
-        content["weight_g"] = _parse_number(weight, "weight_g")
+        content["weight_g"] = _parse_weight(weight)
     if tags := cells.pop("tags", None):
         content["tags"] = [tag.strip() for tag in tags.split(";") if tag.strip()]
     if metadata := cells.pop("metadata", None):
-        try:
-            content["metadata"] = _parse_json(metadata)
-        except ValueError:
-            raise InvalidLine("The metadata is not JSON.", pointer="#/metadata") from None
+        content["metadata"] = parse_json(metadata, "metadata", "#/metadata")
     for end in ("origin", "destination"):
         if place := _take_place(cells, f"{end}_"):
             content[end] = place
@@ -274,13 +291,23 @@ def _take_place(cells: dict[str, str], prefix: str) -> dict[str, Any]:
         value = cells.pop(f"{prefix}{name}", None)
         if value is not None:
             is_number = name in ("lat", "lon")
-            place[name] = _parse_number(value, f"{prefix}{name}") if is_number else value
+            place[name] = _parse_degrees(value, f"{prefix}{name}") if is_number else value
     return place
 
 
-def _parse_number(text: str, name: str) -> float | int:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InvalidLine(f"{text[:40]!r} is not a number.", pointer=f"#/{name}") from None
-    return int(value) if value.is_integer() else value
+def _parse_weight(text: str) -> int:
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise InvalidLine(
+            f"{text[:40]!r} is not a whole number. Write the weight in grams, such as 1500.",
+            pointer="#/weight_g",
+        )
+    return int(text.partition(".")[0])
+
+
+def _parse_degrees(text: str, name: str) -> float:
+    if not _DECIMAL_NUMBER.fullmatch(text):
+        raise InvalidLine(
+            f"{text[:40]!r} is not a number. Write it with a decimal point, such as 50.1.",
+            pointer=f"#/{name}",
+        )
+    return float(text)

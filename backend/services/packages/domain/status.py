@@ -7,7 +7,7 @@ repetitions, give the same state.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -101,7 +101,7 @@ def sort_events(events: Iterable[TrackingEvent]) -> list[TrackingEvent]:
     for event in events:
         known = by_key.get(event.key)
         by_key[event.key] = event if known is None else select_content(known, event)
-    corrected = {f"id:{event.corrects}" for event in by_key.values() if event.corrects}
+    corrected = _find_corrected(by_key)
     return sorted(
         (event for key, event in by_key.items() if key not in corrected), key=_get_sort_key
     )
@@ -113,15 +113,17 @@ def compute_state(events: Iterable[TrackingEvent]) -> PackageState:
     counted = sort_events(events)
     status, sub_status = Status.PRE_TRANSIT, None
     delivered_at = started_at = None
+    is_returning = False
     for event in counted:
         if started_at is None and _is_with_carrier(event):
             started_at = event.occurred_at
-        following = _apply(status, event)
+        following = _apply(status, event, is_returning=is_returning)
         if following is None or event.code == EventCode.NOTE:
             continue
         if following == Status.DELIVERED and status != Status.DELIVERED:
             delivered_at = event.occurred_at
         status = following
+        is_returning |= status == Status.RETURNING
         sub_status = _get_sub_status(event)
     return PackageState(
         status=status,
@@ -133,7 +135,35 @@ def compute_state(events: Iterable[TrackingEvent]) -> PackageState:
     )
 
 
-def _apply(status: Status, event: TrackingEvent) -> Status | None:
+def _find_corrected(events: Mapping[str, TrackingEvent]) -> Collection[str]:
+    """Return the keys of the events that others declare wrong.
+
+    A correction that is itself declared wrong corrects nothing. Events that correct each other in
+    a circle are all wrong; an event cannot correct itself.
+    """
+    open_corrections: dict[str, set[str]] = {}
+    for key, event in events.items():
+        if not event.corrects:
+            continue
+        target = f"id:{event.corrects}"
+        if target in events and target != key:
+            open_corrections.setdefault(target, set()).add(key)
+    corrected: set[str] = set()
+    valid = events.keys() - open_corrections.keys()
+    while valid and open_corrections:
+        found = {key for key, corrections in open_corrections.items() if corrections & valid}
+        for key in found:
+            del open_corrections[key]
+        corrected |= found
+        for corrections in open_corrections.values():
+            corrections -= found
+        valid = {key for key, corrections in open_corrections.items() if not corrections}
+        for key in valid:
+            del open_corrections[key]
+    return corrected | open_corrections.keys()
+
+
+def _apply(status: Status, event: TrackingEvent, *, is_returning: bool) -> Status | None:
     """Return the status after *event*, or None if the event does not count."""
     code = event.code
     if status in CLOSED_STATUSES and code not in _RETURN_CODES:
@@ -143,8 +173,8 @@ def _apply(status: Status, event: TrackingEvent) -> Status | None:
     if code in _KEEPING_CODES:
         return status
     following = _STATUS_BY_CODE[code]
-    if status == Status.RETURNING:
-        # The way back has the same scans, and ends with a delivery to the sender.
+    if is_returning:
+        # The way back has the same scans and problems, and ends with a delivery to the sender.
         if following == Status.DELIVERED:
             return Status.RETURNED
         if following in (Status.PRE_TRANSIT, Status.IN_TRANSIT, Status.OUT_FOR_DELIVERY):

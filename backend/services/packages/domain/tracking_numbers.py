@@ -11,11 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-MAX_NUMBER_CHARACTERS: Final = 64
 # With separators.
 _MAX_TEXT_CHARACTERS: Final = 160
 _FILE: Final = Path(__file__).parents[1] / "data" / "couriers.json"
-_SEPARATORS: Final = re.compile(r"[\s\u00a0\u2010-\u2015.-]")
+# Spaces, dots and dashes, and characters without a glyph that are copied from web pages.
+_SEPARATORS: Final = re.compile(
+    r"[\s.\u2010-\u2015\u2212\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff-]"
+)
+# Application identifier of an SSCC (GS1 General Specifications, 3.2), as it is printed on labels.
+_SSCC_IDENTIFIER: Final = re.compile(r"\(00\)(?=[0-9]{18}$)")
+_SSCC_BARCODE: Final = re.compile(r"00[0-9]{18}")
+_NUMBER: Final = re.compile(r"[A-Z0-9]{4,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,9 @@ class Identification:
 
     Attributes:
         number: in capitals without separators.
-        carrier: None without a candidate, and if the candidates are of several carriers and the
-            check digit does not decide.
+        carrier: None without a candidate, if the candidates are of several carriers and the check
+            digit does not decide, and for the barcode of an SSCC (00 and 18 digits). It names no
+            carrier: DHL and others use it, and its check digit is that of USPS as well.
         candidates: the formats that the number has, those with a check digit first.
     """
 
@@ -67,20 +74,27 @@ def identify(text: str) -> Identification:
     number = normalize(text)
     if len(text) > _MAX_TEXT_CHARACTERS or not number.strip("0"):
         return Identification(number, None, ())
-    matching = [each for each in load_formats() if _matches(each, text)]
-    if not matching and number != text:
-        matching = [each for each in load_formats() if _matches(each, number)]
+    matching = [each for each in load_formats() if _matches(each, number)]
+    if not matching:
+        # Some numbers of LaserShip have a dash.
+        matching = [each for each in load_formats() if _matches(each, text)]
     matching.sort(key=lambda each: not each.has_check_digit)
     checked = {each.carrier for each in matching if each.has_check_digit}
     carriers = checked or {each.carrier for each in matching}
-    return Identification(number, carriers.pop() if len(carriers) == 1 else None, matching)
+    is_certain = len(carriers) == 1 and not _SSCC_BARCODE.fullmatch(number)
+    return Identification(number, carriers.pop() if is_certain else None, matching)
 
 
 def normalize(text: str) -> str:
-    """Return a tracking number in capitals without spaces, dots and dashes."""
-    number = _SEPARATORS.sub("", text)
+    """Return a tracking number in capitals without spaces, dots, dashes and the (00) of an SSCC."""
+    number = _SSCC_IDENTIFIER.sub("", _SEPARATORS.sub("", text))
     # The capitals of some letters are others: those of "ß" are "SS". No number has such letters.
     return number.upper() if number.isascii() else number
+
+
+def is_number(number: str) -> bool:
+    """Return whether the normalised *number* has 4 to 64 letters and digits."""
+    return _NUMBER.fullmatch(number) is not None
 
 
 @cache

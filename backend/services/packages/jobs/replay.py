@@ -20,6 +20,7 @@ from backend.services.packages.domain import json_views
 from backend.services.packages.domain.event_input import EventContext, build_event
 from backend.services.packages.domain.event_schemas import TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
+from backend.services.packages.domain.import_errors import InvalidLine, parse_json
 from backend.services.packages.domain.status import compute_state, sort_events
 from backend.services.packages.domain.tracking_numbers import identify, normalize
 from backend.services.packages.model import TrackingEvent
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         packages, errors = read_events(sys.stdin)
     else:
         try:
-            with Path(options.file).open(encoding="utf-8", errors="replace") as lines:
+            with Path(options.file).open(encoding="utf-8-sig", errors="replace") as lines:
                 packages, errors = read_events(lines)
         except OSError as error:
             sys.stderr.write(f"{options.file} cannot be read: {error.strerror}.\n")
@@ -85,20 +86,20 @@ def _read_line(line: str) -> tuple[Key, TrackingEvent]:
     if len(line) > _MAX_LINE_CHARACTERS:
         raise ValueError(f"The line has more than {_MAX_LINE_CHARACTERS} characters.")
     try:
-        content = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        raise ValueError("The line is not JSON.") from None
+        content = parse_json(line, "line")
+    except InvalidLine as error:
+        raise ValueError(f"{error}") from None
     if not isinstance(content, dict):
         raise ValueError("The line is not a JSON object.")  # noqa: TRY004 - reported with its line
-    number = normalize(str(content.pop("tracking_number", None) or ""))
-    carrier = str(content.pop("carrier", None) or "").lower()
-    received_at = content.pop("received_at", None)
+    number = normalize(_take_text(content, "tracking_number"))
+    carrier = _take_text(content, "carrier").lower()
+    received_at = _take_text(content, "received_at")
     if number and not carrier:
         carrier = identify(number).carrier or ""
     try:
         given = TrackingEventInput.model_validate_json(json.dumps(content)).to_event_input()
-        if received_at is not None:
-            time = parse_event_time(str(received_at), None)
+        if received_at:
+            time = parse_event_time(received_at, None)
             given = replace(given, reported_at=time.utc)
         context = EventContext(f"{carrier}:{number}", carrier, number, "file", None)
         event, _ = build_event(given, context)
@@ -109,3 +110,13 @@ def _read_line(line: str) -> tuple[Key, TrackingEvent]:
     except InvalidTime as error:
         raise ValueError(f"{error}") from error
     return (carrier, number), event
+
+
+def _take_text(content: dict[str, Any], name: str) -> str:
+    """Remove a text or an integer from *content* and return it as text, "" if it is missing."""
+    value = content.pop(name, None)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{name}: Write a text.")  # noqa: TRY004 - reported with its line
+    return str(value)

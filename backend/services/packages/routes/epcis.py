@@ -20,7 +20,13 @@ from backend.services.packages.domain.event_recording import (
     ReportFailed,
 )
 from backend.services.packages.domain.packages import PackageService
-from backend.services.packages.errors import InvalidEvents, PackageNotFound
+from backend.services.packages.errors import (
+    CarrierUnknown,
+    InvalidEvents,
+    PackageNotFound,
+    QuotaExceeded,
+    TooManyEvents,
+)
 from backend.services.packages.routes.packages import get_caller
 
 bp = Blueprint("epcis", __name__)
@@ -46,7 +52,7 @@ class EpcisResult(BaseModel):
 @require_permission(Permission.PACKAGES_WRITE)
 @validate_input(EpcisDocument)
 @idempotent
-@responds_with(EpcisResult, errors=(InvalidEvents,))
+@responds_with(EpcisResult, errors=(CarrierUnknown, InvalidEvents, QuotaExceeded, TooManyEvents))
 @request_example(
     {
         "@context": [epcis.CONTEXT],
@@ -71,10 +77,11 @@ class EpcisResult(BaseModel):
 def record_document(body: EpcisDocument) -> EpcisResult:
     """Record the events of an EPCIS document. Packages that do not exist are created.
 
-    The steps commissioning, collecting, accepting, shipping, departing, arriving, receiving and
-    holding are known; others are stored as notes. The EPC is an SSCC, or a URI that ends in the
-    tracking number. A new package with an SSCC of no known carrier has the carrier `sscc`. All
-    events are recorded, or none.
+    The steps commissioning, collecting, accepting, shipping, departing, arriving, receiving,
+    holding and destroying are known, as words or as URIs of the CBV; others are stored as notes. A
+    package is an SSCC, or a URI that ends in the tracking number. An event with a parent is
+    recorded for it, and for the children that have an SSCC or a URI of this service. A new package
+    with an SSCC of no known carrier has the carrier `sscc`. All events are recorded, or none.
     """
     try:
         reports = epcis.read_document(body.root)
@@ -92,7 +99,7 @@ def record_document(body: EpcisDocument) -> EpcisResult:
     try:
         recorded = use(EventService).record_all(get_caller(), given, "epcis")
     except ReportFailed as failure:
-        raise _point_to(reports[failure.index].pointer, failure.error) from failure
+        raise _point_to(reports[failure.index], failure.error) from failure
     return EpcisResult(
         added=sum(result.added for result, _ in recorded),
         duplicates=sum(result.duplicates for result, _ in recorded),
@@ -113,10 +120,12 @@ def get_document(package_id: str) -> Response:
     return Response(json.dumps(document), content_type=_MEDIA_TYPE)
 
 
-def _point_to(pointer: str, error: ServiceError) -> ServiceError:
+def _point_to(report: epcis.EpcisReport, error: ServiceError) -> ServiceError:
     if isinstance(error, InvalidEvents):
         details = [each["detail"] for each in error.errors() or ()]
         return InvalidEvents(
-            [{"pointer": f"{pointer}/eventTime", "detail": detail} for detail in details]
+            [{"pointer": f"{report.pointer}/eventTime", "detail": detail} for detail in details]
         )
+    if isinstance(error, CarrierUnknown):
+        return CarrierUnknown(error.candidates, report.epc_pointer, epcis.CARRIER_ADVICE)
     return error

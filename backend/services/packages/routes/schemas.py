@@ -1,7 +1,6 @@
 """Schemas of requests and responses."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,14 +22,13 @@ from backend.services.packages.domain.carrier_codes import CARRIER_CODE
 from backend.services.packages.domain.event_schemas import LocationInput, TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
 from backend.services.packages.domain.package_fields import PackageFields
-from backend.services.packages.domain.tracking_numbers import normalize
+from backend.services.packages.domain.tracking_numbers import is_number, normalize
 from backend.services.packages.model import EventCode, Status
 
 MAX_EVENTS_PER_REQUEST = 500
 _DEFAULT_WAIT_SECONDS = 10.0
 _MAX_METADATA_BYTES = 16 * 1024
 _NO_TIME = "Write a time as in RFC 3339, such as 2030-01-31T12:00:00Z."
-_NUMBER = re.compile(r"[A-Z0-9]{4,64}")
 
 
 def _parse_time(value: object) -> object:
@@ -46,7 +44,7 @@ def _parse_time(value: object) -> object:
 
 
 def _check_number(text: str) -> str:
-    if not _NUMBER.fullmatch(normalize(text)):
+    if not is_number(normalize(text)):
         raise ValueError(
             "A tracking number has 4 to 64 letters and digits; spaces, dots and dashes are ignored."
         )
