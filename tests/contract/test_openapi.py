@@ -74,6 +74,7 @@ BEYOND_SCHEMA = re.compile(
             # No request, a tool's message without tool_call_id, a refusal of another role.
             r"POST /v1/chat/completions messages(\.\d+)?",
             "POST /v1/chat/completions response_format",  # of models that support it
+            r"POST /v1/chat/completions tool_choice\.function\.name",  # one of the tools
             r"POST /v1/chat/completions messages\.\d+\.content",  # needed except for tool calls
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )
