@@ -1,5 +1,6 @@
 """SQLAlchemy engines for PostgreSQL: connection pool, timeouts, role and liveness checks."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from datetime import datetime
@@ -128,8 +129,13 @@ def _configure_connections(engine: Engine, socket_timeout_seconds: float | None)
         return dialect.connect(*args, **arguments | {"ssl_context": False})
 
     def prepare(connection: Any, _record: object) -> None:
+        peer = connection._usock
         # The driver uses its connect timeout for every later read too.
-        connection._usock.settimeout(socket_timeout_seconds)
+        peer.settimeout(socket_timeout_seconds)
+        if peer.family != socket.AF_UNIX:
+            # The driver writes long statements in parts. The kernel would hold back the last one
+            # until the server has acknowledged the others, which it may delay by 40 ms.
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         driver_function = connection.pg_types[_TIMESTAMPTZ]
         connection.register_in_adapter(_TIMESTAMPTZ, partial(_read_time, driver_function))
 
