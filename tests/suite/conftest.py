@@ -207,13 +207,23 @@ def guess_passwords(
             guesser.join()
 
 
+def install_extra(name: str, root: Path = ROOT) -> None:
+    """Install an extra into the environment of the project in *root*."""
+    install = [str(root / "start_microservices.sh"), "install", "--extra", name]
+    subprocess.run(install, cwd=root, check=True, capture_output=True, timeout=300)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vector_store_packages() -> None:
+    """The packages of the vector store that the tests were started with."""
+    if vector_store := selected_vector_store():
+        install_extra(vector_store)
+
+
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """Trace collector of the running suite. Exporting spans needs the extra `otel`."""
-    # The extra of a vector store has its name.
-    extras = ",".join(filter(None, ("otel", selected_vector_store())))
-    install = [str(ROOT / "start_microservices.sh"), "install", "--extra", extras]
-    subprocess.run(install, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    """Trace collector of the running suite."""
+    install_extra("otel")
     with run_collector() as collector:
         yield collector
 

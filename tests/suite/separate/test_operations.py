@@ -10,7 +10,7 @@ import requests
 
 from tests import databases
 from tests.commands import CodeBlock, blocks, pages
-from tests.suite.conftest import DATA, ROOT, Suite, UserClient, prepare_suite
+from tests.suite.conftest import DATA, ROOT, Suite, UserClient, install_extra, prepare_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.slow]
 
@@ -46,6 +46,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in (["init", "-q"], ["add", "."], commit):
         subprocess.run([GIT, *arguments], cwd=folder, check=True)
     subprocess.run([GIT, "clone", "--quiet", folder, clone], check=True)
+    if vector_store := databases.selected_vector_store():
+        install_extra(vector_store, clone)
     return clone
 
 

@@ -20,7 +20,7 @@ from backend.services.auth.rpc.services import SERVICES as AUTH_SERVICES
 from backend.services.chat.rpc.services import SERVICES as CHAT_SERVICES
 from tests.rpc import RpcClient
 from tests.servers import wait_until
-from tests.suite.conftest import ROOT, UserClient, running_suite
+from tests.suite.conftest import ROOT, UserClient, install_extra, running_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.slow]
 PORTS = {entry.name: entry.port_variable for entry in COMPANIONS if entry.name.endswith("-rpc")}
@@ -30,8 +30,7 @@ PASSWORD = "an admin's own words"
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    install = [str(ROOT / "start_microservices.sh"), "install", "--extra", "grpc"]
-    subprocess.run(install, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    install_extra("grpc")
     folder = tmp_path_factory.mktemp("rpc")
     variables = {"GRPC": "on", "ADMIN_PASSWORD": PASSWORD}
     with running_suite(folder, "--scale", "auth-rpc=2", **variables) as suite:
