@@ -557,7 +557,7 @@ def test_unforeseen_error_is_reported_and_the_answer_comes_later(
 
     with monkeypatch.context() as patch:
         patch.setattr("backend.services.chat.domain.answers.get_request_text", fail)
-        response = client.post("/message?wait=0.5", json=HELLO, headers=ada)
+        response = client.post("/message?wait=5", json=HELLO, headers=ada)
     make_due(components)
 
     assert response.json["error"]["code"] == "internal_error"

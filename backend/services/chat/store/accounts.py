@@ -10,6 +10,7 @@ from backend.services.chat.model import contact_actor
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
 from backend.services.chat.store.daily_stats import mark_account, mark_conversations
+from backend.services.chat.store.delivery_locks import lock_active_deliveries
 from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.history import erase_actor
 from backend.services.chat.store.tables import (
@@ -79,6 +80,7 @@ def list_accounts(
 
 def delete_account(session: Session, tenant_id: str, account_id: str, now: datetime) -> None:
     """Delete the account with its conversations."""
+    lock_active_deliveries(session, account_id=account_id)
     mark_account(session, tenant_id, account_id)
     end_sessions(session, now, account_id=account_id)
     session.execute(delete(Account).where(Account.id == account_id))

@@ -32,6 +32,7 @@ from backend.chassis.data_encryption.columns import seal_row
 from backend.chassis.database.statements import CompiledStatement, split_list
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
+from backend.services.chat.store.delivery_locks import lock_active_deliveries
 from backend.services.chat.store.tables import Conversation, Participant
 
 
@@ -287,6 +288,7 @@ def seal_title(session: Session, conversation: Conversation, title: str) -> dict
 
 def delete_conversation(session: Session, conversation_id: str) -> None:
     """Delete the conversation with all its rows."""
+    lock_active_deliveries(session, conversation_id=conversation_id)
     session.execute(delete(Conversation).where(Conversation.id == conversation_id))
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from backend.services.chat.store.delivery_locks import lock_active_deliveries
 from backend.services.chat.store.tables import Hook
 
 
@@ -41,4 +42,6 @@ def list_enabled(session: Session, tenant_id: str) -> Sequence[Hook]:
 
 
 def delete_hook(session: Session, hook_id: str) -> None:
+    """Delete the hook with its deliveries."""
+    lock_active_deliveries(session, hook_id=hook_id)
     session.execute(delete(Hook).where(Hook.id == hook_id))
