@@ -191,7 +191,8 @@ def test_other_device_is_signed_out_after_confirmation(context: BrowserContext) 
     page = app.open("/settings")
     expect(page.get_by_text("this device")).to_be_visible()
     page.get_by_role("button", name="Sign out Firefox, Linux?").click()
-    page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    with page.expect_request("**/auth/me/sessions/s-2"):
+        page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert len(app.list_calls("DELETE /auth/me/sessions/s-2")) == 1
 
