@@ -22,7 +22,11 @@ from backend.ai.embedding import BuiltInEmbedder
 from backend.ai.extractive_answers import select_sentences
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
-from backend.services.rag.domain.search.reranking import rerank_by_terms
+from backend.services.rag.domain.search.reranking import (
+    RERANK_DEPTH,
+    rerank_by_sentences,
+    rerank_by_terms,
+)
 from backend.services.rag.model import SearchHit
 from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
@@ -115,7 +119,9 @@ class Corpus:
         )
         term_weights = self._keyword_indexes.weigh_terms({collection: 0}, text).by_term
         first = [self._build_hit(key, score) for key, score in list(ranking.items())[:DEPTH]]
-        hits = rerank_by_terms(text, first, term_weights)[:MAX_CHUNKS]
+        by_terms = rerank_by_terms(text, first, term_weights)
+        similarities = self._similarities.score_chunks(text, by_terms[:RERANK_DEPTH])
+        hits = rerank_by_sentences(by_terms, similarities)[:MAX_CHUNKS]
         ranked = rank_hit_sentences(text, hits, self._similarities, term_weights)
         # Without a threshold: each threshold is applied to the support of these sentences.
         chosen = select_sentences(ranked, replace(ANSWER_OPTIONS, min_support=0.0))

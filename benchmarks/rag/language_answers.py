@@ -24,7 +24,11 @@ from backend.ai.text.languages import detect_language
 from backend.ai.text.quotes import format_statement
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
-from backend.services.rag.domain.search.reranking import rerank_by_terms
+from backend.services.rag.domain.search.reranking import (
+    RERANK_DEPTH,
+    rerank_by_sentences,
+    rerank_by_terms,
+)
 from backend.services.rag.model import SearchHit
 from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
 from backend.services.rag.store.keyword_index.postings import build_postings
@@ -90,7 +94,9 @@ class Library:
         """Return the extractive answer, or "" if the question is refused."""
         text = self._complete(question)
         weights = self._keyword_indexes.weigh_terms({"": 0}, text).by_term
-        hits = rerank_by_terms(text, self._search(text), weights)[:MAX_CHUNKS]
+        by_terms = rerank_by_terms(text, self._search(text), weights)
+        similarities = self._similarities.score_chunks(text, by_terms[:RERANK_DEPTH])
+        hits = rerank_by_sentences(by_terms, similarities)[:MAX_CHUNKS]
         options = get_answer_options(text, hits, is_multilingual=self._is_multilingual)
         ranked = rank_hit_sentences(text, hits, self._similarities, weights, options)
         return " ".join(

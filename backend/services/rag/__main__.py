@@ -202,17 +202,9 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     settings = Settings.from_env(load_env())
     status_line = _StatusLine()
     with tempfile.TemporaryDirectory(prefix="rag-evaluate-") as folder:
-        components = _open_temporary_components(settings, Path(folder))
+        components = open_temporary_components(settings, Path(folder))
         try:
-            evaluation = RetrievalEvaluation(
-                components.database,
-                components.embedding_models,
-                components.dense_index,
-                components.vectors,
-                components.search,
-                components.reembedder,
-                components.tokenizers,
-            )
+            evaluation = create_evaluation(components)
             documents, chunks = evaluation.index_dataset(dataset, status_line)
             status_line("")
             _print(
@@ -238,7 +230,21 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _open_temporary_components(settings: Settings, folder: Path) -> RagComponents:
+def create_evaluation(components: RagComponents) -> RetrievalEvaluation:
+    """Return the evaluation of the search of *components*."""
+    return RetrievalEvaluation(
+        components.database,
+        components.embedding_models,
+        components.dense_index,
+        components.vectors,
+        components.search,
+        components.reembedder,
+        components.sentence_embedder,
+        components.tokenizers,
+    )
+
+
+def open_temporary_components(settings: Settings, folder: Path) -> RagComponents:
     """Open the components on an empty folder. The embedding models use all processors."""
     temporary_settings = replace(
         settings,

@@ -18,7 +18,10 @@ from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
 from backend.services.rag.domain.embeddings.sentence_models import SentenceModels
-from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
+from backend.services.rag.domain.embeddings.sentence_vectors import (
+    RecentSentenceVectors,
+    StoredSimilarities,
+)
 from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
@@ -98,6 +101,9 @@ class RagComponents:
         query_vectors = QueryVectors()
         dense_index = DenseIndex(all_tenants, embedding_models, vectors, metrics, query_vectors)
         word_counts = WordCounts(all_tenants, embedder.tokenizer.find_token_spans)
+        similarities = StoredSimilarities(
+            RecentSentenceVectors(all_tenants), sentence_models, query_vectors
+        )
         reembedder = Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder)
         search = SearchService(
             database,
@@ -106,6 +112,7 @@ class RagComponents:
             reembedder,
             KeywordIndexCache(word_counts.load_index_update, settings.max_keyword_chunks),
             DocumentAttributes(all_tenants),
+            similarities,
             open_reranker(settings.reranking),
             metrics,
         )
@@ -150,7 +157,7 @@ class RagComponents:
             ingestion=ingestion,
             reembedder=reembedder,
             sentence_models=sentence_models,
-            similarities=StoredSimilarities(all_tenants, sentence_models, query_vectors),
+            similarities=similarities,
             sentence_embedder=SentenceEmbedder(
                 all_tenants, sentence_models, ingestion.has_due_or_claimed_document
             ),

@@ -46,8 +46,8 @@ class _SearchFields(Input):
     k: Annotated[int, Field(ge=1, le=50), JsonInteger] = 5
     collection: Annotated[str, Field(max_length=64)] | None = None
     mode: Literal["hybrid", "dense", "keyword"] = "hybrid"
-    # By default, hybrid searches are reranked by terms. True uses the reranking model if one is
-    # configured.
+    # By default, hybrid searches are reranked by terms and sentences. True uses the reranking model
+    # if one is configured.
     rerank: bool | None = None
     filter: Annotated[dict[str, JsonValue], FiniteNumbers] | None = None
 

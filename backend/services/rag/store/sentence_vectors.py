@@ -1,6 +1,6 @@
 """Stored vectors of the sentences of chunks. They are derived data that can be made again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import (
@@ -58,15 +58,16 @@ NO_SENTENCES: Final = SentenceVectors(b"", b"")
 
 def load_sentence_vectors(
     session: Session, chunk_ids: Sequence[str], model: str
-) -> Sequence[SentenceVectors]:
-    """Return the vectors of the chunks that have some under *model*, in any order."""
+) -> Mapping[str, SentenceVectors]:
+    """Return the vectors under *model* by chunk id. Chunks without vectors are left out."""
     values = {"chunk_ids": chunk_ids, "model": model}
-    return [SentenceVectors(*row) for row in session.execute(_VECTORS_OF_CHUNKS, values)]
+    rows = session.execute(_VECTORS_OF_CHUNKS, values)
+    return {chunk_id: SentenceVectors(*columns) for chunk_id, *columns in rows}
 
 
-# Each answer executes it. Building a statement takes as long as executing it.
+# Each search executes it. Building a statement takes as long as executing it.
 _VECTORS_OF_CHUNKS: Final = (
-    select(SentenceVectorsRow.hashes, SentenceVectorsRow.vectors)
+    select(ChunkRow.id, SentenceVectorsRow.hashes, SentenceVectorsRow.vectors)
     .join(
         ChunkRow,
         and_(

@@ -1,12 +1,17 @@
 """Similarities of questions with sentences, from vectors that were stored in the background.
 
+Search uses them to rerank chunks, answers to select sentences.
+
 Vectors are found by a hash of the sentence's text. A sentence has no stored vector if its document
 is new, or if the question identifies a table row as a header, which changes the text of the rows.
 It is then embedded during the request.
 """
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,23 +33,69 @@ from backend.services.rag.store import sentence_vectors as store
 from backend.services.rag.store.sentence_vectors import SentenceVectors
 
 _MAX_INT8 = 127
+_HASH_BYTES = 8
+# A chunk has about ten sentences, whose vectors take 4 kB. Larger ones are not kept.
+_MAX_KEPT_CHUNKS = 1024
+_MAX_KEPT_BYTES = 16_000
+# Shares of a chunk's most similar sentences in its similarity, the best one first.
+SENTENCE_SHARES: tuple[float, ...] = (0.75, 0.25)
+
+
+class RecentSentenceVectors:
+    """Cache of the stored vectors of recently found chunks. Shared between threads.
+
+    A chunk belongs to a generation of a document, so that its vectors under a model do not change.
+    Missing vectors are not kept: they are stored later.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """*database* sees all tenants' rows: the search has checked access to the chunks."""
+        self._database = database
+        self._kept: OrderedDict[tuple[str, str], SentenceVectors] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get_vectors(self, model: str, chunk_ids: Iterable[str]) -> dict[str, SentenceVectors]:
+        """Return the vectors under *model* by chunk id. Chunks without vectors are left out."""
+        found: dict[str, SentenceVectors] = {}
+        missing: list[str] = []
+        with self._lock:
+            for chunk_id in chunk_ids:
+                vectors = self._kept.get((model, chunk_id))
+                if vectors is None:
+                    missing.append(chunk_id)
+                else:
+                    self._kept.move_to_end((model, chunk_id))
+                    found[chunk_id] = vectors
+        if missing:
+            found.update(self._load_vectors(model, missing))
+        return found
+
+    def _load_vectors(self, model: str, chunk_ids: list[str]) -> Mapping[str, SentenceVectors]:
+        with self._database.read() as session:
+            loaded = store.load_sentence_vectors(session, sorted(chunk_ids), model)
+        with self._lock:
+            for chunk_id, vectors in loaded.items():
+                if len(vectors.vectors) <= _MAX_KEPT_BYTES:
+                    self._kept[model, chunk_id] = vectors
+            while len(self._kept) > _MAX_KEPT_CHUNKS:
+                self._kept.popitem(last=False)
+        return loaded
 
 
 class StoredSimilarities:
     """Similarities of the sentences of search hits. Shared between threads."""
 
     def __init__(
-        self, database: Database, models: SentenceModels, query_vectors: QueryVectors
+        self, vectors: RecentSentenceVectors, models: SentenceModels, query_vectors: QueryVectors
     ) -> None:
-        """*database* sees all tenants' rows: the search has checked access to the hits."""
-        self._database = database
+        self._vectors = vectors
         self._models = models
         self._query_vectors = query_vectors
 
     def for_tenant(self, tenant_id: str) -> "TenantSimilarities":
         """Return the similarities under the model of the tenant's sentences."""
         return TenantSimilarities(
-            self._database, self._models.get_model(tenant_id), self._query_vectors
+            self._vectors, self._models.get_model(tenant_id), self._query_vectors
         )
 
 
@@ -52,11 +103,16 @@ class TenantSimilarities:
     """Similarities of the sentences of search hits in the documents of one tenant."""
 
     def __init__(
-        self, database: Database, model: SentenceModel, query_vectors: QueryVectors
+        self, vectors: RecentSentenceVectors, model: SentenceModel, query_vectors: QueryVectors
     ) -> None:
-        self._database = database
+        self._vectors = vectors
         self._model = model
         self._query_vectors = query_vectors
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model that embeds the sentences."""
+        return self._model.name
 
     @property
     def is_multilingual(self) -> bool:
@@ -72,9 +128,7 @@ class TenantSimilarities:
         """
         if not candidates:
             return []
-        vector = self._query_vectors.embed_query(
-            self._model.name, question, self._model.embedder.encode_queries
-        )
+        vector = self._embed_question(question)
         known = self._compute_stored(vector, {item.chunk.chunk_id for item in candidates})
         hashes = [hash_text(candidate.text) for candidate in candidates]
         missing = {
@@ -86,6 +140,26 @@ class TenantSimilarities:
             rows = embed_sentences(self._model.embedder, list(missing.values()))
             known |= zip(missing, self._convert(rows @ vector), strict=True)
         return [known[text_hash] for text_hash in hashes]
+
+    def score_chunks(self, question: str, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """Return the cosine similarity of *question* with the most similar sentences of each chunk.
+
+        It is the mean of the two best sentences, weighted by SENTENCE_SHARES, on the scale of the
+        model. Chunks without stored vectors are left out.
+        """
+        vectors = self._vectors.get_vectors(self._model.name, chunk_ids)
+        stored = {key: item for key, item in vectors.items() if item.vectors}
+        if not stored:
+            return {}
+        _, rows = unpack_vectors(list(stored.values()))
+        similarities = rows @ self._embed_question(question)
+        sizes = [len(item.hashes) // _HASH_BYTES for item in stored.values()]
+        ends = list(accumulate(sizes))
+        values = similarities.tolist()
+        return {
+            key: average_best(values[end - size : end])
+            for key, size, end in zip(stored, sizes, ends, strict=True)
+        }
 
     def score_sentences(self, question: str, hits: Sequence[SearchHit]) -> list[list[SentenceSpan]]:
         """Return the sentences of each of *hits* that may answer *question*.
@@ -104,21 +178,35 @@ class TenantSimilarities:
 
     def _compute_stored(self, vector: Vectors, chunk_ids: set[str]) -> dict[int, float]:
         """Return the similarities of *vector* with the chunks' stored vectors, by text hash."""
-        with self._database.read() as session:
-            stored = store.load_sentence_vectors(session, sorted(chunk_ids), self._model.name)
+        stored = self._vectors.get_vectors(self._model.name, chunk_ids)
         if not stored:
             return {}
-        hashes, rows = unpack_vectors(stored)
+        hashes, rows = unpack_vectors(list(stored.values()))
         return dict(zip(hashes, self._convert(rows @ vector), strict=True))
+
+    def _embed_question(self, question: str) -> Vectors:
+        return self._query_vectors.embed_query(
+            self._model.name, question, self._model.embedder.encode_queries
+        )
 
     def _convert(self, similarities: Vectors) -> list[float]:
         converted: list[float] = self._model.scale.convert(similarities).tolist()
         return converted
 
 
+def average_best(similarities: Sequence[float]) -> float:
+    """Return the mean of the two highest of at least one similarity, weighted by their shares."""
+    best = sorted(similarities, reverse=True)[: len(SENTENCE_SHARES)]
+    shares = SENTENCE_SHARES[: len(best)]
+    total = sum(share * value for share, value in zip(shares, best, strict=True))
+    return total / sum(shares)
+
+
 def hash_text(text: str) -> int:
     """Return a 64-bit hash of *text*, which is enough to distinguish the texts of a few chunks."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).digest(), "little"
+    )
 
 
 def pack_vectors(hashes: Sequence[int], rows: Vectors) -> SentenceVectors:

@@ -15,6 +15,7 @@ from backend.services.rag.domain.embeddings.model_registry import (
     StoredModel,
 )
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
 from backend.services.rag.domain.evaluation.ranking_metrics import (
     compute_ndcg,
     compute_percentile,
@@ -76,6 +77,7 @@ class RetrievalEvaluation:
         vectors: VectorStore,
         search: SearchService,
         reembedder: Reembedder,
+        sentence_embedder: SentenceEmbedder,
         tokenizers: TokenizersByLanguage,
     ) -> None:
         self._database = database
@@ -84,6 +86,7 @@ class RetrievalEvaluation:
         self._vectors = vectors
         self._search = search
         self._reembedder = reembedder
+        self._sentence_embedder = sentence_embedder
         self._tokenizers = tokenizers
         with database.write(_VIEWER.tenant_id) as session:
             collection = CollectionRow(
@@ -117,6 +120,7 @@ class RetrievalEvaluation:
                 f"{document_count} documents, {chunk_count} chunks, {rate:.0f} documents/s"
             )
         self._prepare_questions(dataset.queries.values(), print_progress)
+        self._embed_sentences(print_progress)
         return document_count, chunk_count
 
     def get_model_name(self) -> str:
@@ -129,6 +133,12 @@ class RetrievalEvaluation:
             return
         print_progress("embedding all documents for other languages")
         self._reembedder.switch_tenant(_VIEWER.tenant_id)
+
+    def _embed_sentences(self, print_progress: PrintProgress) -> None:
+        """Do what the service does in the background after ingestion."""
+        while self._sentence_embedder.run_time_slice():
+            waiting = self._sentence_embedder.count_waiting_documents()
+            print_progress(f"embedding sentences, {waiting} documents left")
 
     def run_queries(
         self, dataset: Dataset, template: SearchQuery, print_progress: PrintProgress

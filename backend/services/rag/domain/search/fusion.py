@@ -17,7 +17,7 @@ _MATCH_WEIGHT: Final = 30.0
 _MIN_MATCH: Final = 0.25
 _COVERAGE_WEIGHT: Final = 8.0
 _MIN_COVERAGE: Final = 0.8
-# Added to the cosine similarity of a dense hit in the question's language if the answer is certain
+# Added to the cosine similarity of a hit in the question's language if the answer is certain
 # to be in that language. A translation of the answer has a similarity that differs by less.
 _LANGUAGE_BONUS: Final = 0.06
 
@@ -54,12 +54,12 @@ class KeywordEvidence:
 
 
 def prefer_language(
-    dense: Mapping[str, float],
+    similarities: Mapping[str, float],
     languages: Mapping[str, str],
     question_language: str,
     evidence: KeywordEvidence,
 ) -> dict[str, float]:
-    """Return *dense* with higher similarities of hits in the question's language.
+    """Return *similarities* with higher values of hits in the question's language.
 
     Vectors are centred by language, so that the translations of a text have nearly the same
     similarity to a question. The reader prefers the one in the language of the question.
@@ -67,7 +67,7 @@ def prefer_language(
     bonus = _LANGUAGE_BONUS * evidence.same_language
     return {
         key: similarity + (bonus if languages.get(key) == question_language else 0.0)
-        for key, similarity in dense.items()
+        for key, similarity in similarities.items()
     }
 
 

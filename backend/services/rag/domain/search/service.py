@@ -1,8 +1,8 @@
 """Search for chunks in all collections that a user can read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
 from typing import Final, Literal
@@ -13,6 +13,7 @@ from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.domain.search.document_attributes import DocumentAttributes
 from backend.services.rag.domain.search.document_languages import DocumentLanguages
@@ -29,6 +30,7 @@ from backend.services.rag.domain.search.reranking import (
     RERANK_DEPTH,
     Reranker,
     rerank_by_model,
+    rerank_by_sentences,
     rerank_by_terms,
 )
 from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavailable
@@ -57,7 +59,7 @@ class SearchQuery:
         k: maximum number of hits.
         collection: name or id of the only collection to search, or None for all.
         rerank: True uses the reranking model if one is configured, False does not rerank. None
-            reranks by terms in hybrid mode, where measurements showed an improvement.
+            reranks by terms and sentences in hybrid mode, where measurements showed an improvement.
         condition: filter on document attributes, or None for all documents.
     """
 
@@ -100,6 +102,7 @@ class SearchService:
         reembedder: Reembedder,
         keyword_indexes: KeywordIndexCache,
         attributes: DocumentAttributes,
+        similarities: StoredSimilarities,
         reranker: Reranker | None = None,
         metrics: RagMetrics | None = None,
     ) -> None:
@@ -109,6 +112,7 @@ class SearchService:
         self._reembedder = reembedder
         self._keyword_indexes = keyword_indexes
         self._attributes = attributes
+        self._similarities = similarities
         self._languages = DocumentLanguages(database)
         self._reranker = reranker
         self._metrics = metrics or RagMetrics()
@@ -151,9 +155,8 @@ class SearchService:
         terms = _QueryTerms(self._keyword_indexes, versions, query.text)
         ranking = self._score_chunks(viewer, query, versions, document_ids, terms, degraded)
         hits = self._load_visible_hits(viewer, versions, ranking.scores, max(query.k, RERANK_DEPTH))
-        is_default = query.rerank is None and query.mode == "hybrid"
-        if query.rerank or (is_default and ranking.shares_words):
-            hits = self._rerank_hits(query, terms, hits, degraded)
+        if query.rerank or (query.rerank is None and query.mode == "hybrid"):
+            hits = self._rerank_hits(viewer, query, terms, ranking, hits, degraded)
         best = [replace(hit, score=round(hit.score, 6)) for hit in hits[: query.k]]
         return SearchResult(best, degraded), terms
 
@@ -184,8 +187,10 @@ class SearchService:
 
     def _rerank_hits(
         self,
+        viewer: Viewer,
         query: SearchQuery,
         terms: "_QueryTerms",
+        ranking: "_Ranking",
         hits: list[SearchHit],
         degraded: list[SearchStage],
     ) -> list[SearchHit]:
@@ -195,7 +200,31 @@ class SearchService:
             if reranked is not None:
                 return [*reranked, *hits[len(reranked) :]]
             degraded.append("reranking")
-        return rerank_by_terms(query.text, hits, terms.weights.by_term)
+        if query.rerank or ranking.shares_words:
+            hits = rerank_by_terms(query.text, hits, terms.weights.by_term)
+        return self._rerank_by_sentences(viewer, query, ranking, hits)
+
+    def _rerank_by_sentences(
+        self,
+        viewer: Viewer,
+        query: SearchQuery,
+        ranking: "_Ranking",
+        hits: list[SearchHit],
+    ) -> list[SearchHit]:
+        """Return *hits* reordered by their sentences, if these have vectors of the serving model.
+
+        A chunk whose sentences have no vectors yet counts with its own similarity.
+        """
+        dense = ranking.dense
+        similarities = self._similarities.for_tenant(viewer.tenant_id)
+        serving = self._models.get_serving_model(viewer.tenant_id)
+        if not dense or similarities.model_name != serving.name:
+            return hits
+        chunk_ids = [hit.chunk_id for hit in hits[:RERANK_DEPTH]]
+        by_sentence = ranking.prefer(similarities.score_chunks(query.text, chunk_ids))
+        lowest = min(dense.values())
+        by_chunk = {key: by_sentence.get(key, dense.get(key, lowest)) for key in chunk_ids}
+        return rerank_by_sentences(hits, by_chunk)
 
     def _resolve_scope(
         self, viewer: Viewer, query: SearchQuery
@@ -254,7 +283,7 @@ class SearchService:
                 self._metrics.count_keyword_only_search()
                 degraded.append("vectors")
         if query.mode == "dense":
-            return _Ranking(dense)
+            return _Ranking(dense, dense)
         for collection_id, version in versions.items():
             keyword |= self._keyword_indexes.search_chunks(
                 collection_id, version, query.text, DEPTH, document_ids, dense.keys()
@@ -262,7 +291,7 @@ class SearchService:
         best = _take_best(keyword)
         keyword = best | {key: keyword[key] for key in dense if key in keyword}
         if query.mode == "keyword":
-            return _Ranking(keyword)
+            return _Ranking(keyword, {})
         return self._fuse(viewer, query, terms, dense, keyword)
 
     def _require_language(
@@ -308,9 +337,11 @@ class SearchService:
         """Fuse both rankings. In a library of several languages, their weights depend on it."""
         language = detect_language(query.text)
         if not dense or not self._is_multilingual(viewer):
-            return _Ranking(fuse_rankings(dense, keyword))
+            return _Ranking(fuse_rankings(dense, keyword), dense)
         languages = (
-            self._languages.get_languages(viewer.tenant_id, dense.keys()) if language else {}
+            self._languages.get_languages(viewer.tenant_id, dense.keys() | keyword.keys())
+            if language
+            else {}
         )
         weights = terms.weights
         max_score = sum(weights.by_term.values()) * MAX_TERM_SCORE
@@ -319,10 +350,17 @@ class SearchService:
             match=max(keyword.values(), default=0.0) / max_score if max_score else 0.0,
             margin=compute_margin(dense, languages, language) if language else 1.0,
         )
+        prefer: _Preference = _prefer_none
         if language:
-            dense = prefer_language(dense, languages, language, evidence)
+            prefer = partial(
+                prefer_language,
+                languages=languages,
+                question_language=language,
+                evidence=evidence,
+            )
+        dense = prefer(dense)
         scores = fuse_rankings(dense, keyword, evidence.weight)
-        return _Ranking(scores, shares_words=evidence.same_language >= _MIN_SAME_LANGUAGE)
+        return _Ranking(scores, dense, prefer, evidence.same_language >= _MIN_SAME_LANGUAGE)
 
 
 class _QueryTerms:
@@ -342,11 +380,26 @@ class _QueryTerms:
         return self._indexes.weigh_terms(self._versions, self._text)
 
 
+_Preference = Callable[[Mapping[str, float]], Mapping[str, float]]
+
+
+def _prefer_none(similarities: Mapping[str, float]) -> Mapping[str, float]:
+    return similarities
+
+
 @dataclass(frozen=True, slots=True)
 class _Ranking:
-    """Scores by chunk id, best first, and whether question and chunks are in one language."""
+    """Scores by chunk id, best first.
+
+    Attributes:
+        dense: cosine similarities of the best chunks, after `prefer`.
+        prefer: raises the similarities of chunks in the question's language.
+        shares_words: question and chunks are in one language.
+    """
 
     scores: dict[str, float]
+    dense: Mapping[str, float]
+    prefer: _Preference = _prefer_none
     shares_words: bool = True
 
 

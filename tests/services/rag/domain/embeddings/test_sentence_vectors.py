@@ -18,6 +18,15 @@ HARBOUR = (
     "Ferries leave the quay at seven in the morning."
 )
 QUESTION = "How much does the crane lift?"
+# One sentence answers when the boat leaves, the others are about something else.
+MIXED = (
+    "The canteen serves soup on Mondays. Visitors sign the book at the gate. The ferry to the "
+    "island leaves at seven in the morning. Bicycles are kept in the shed behind the office."
+)
+RELATED = (
+    "Passengers wait at the pier. Tickets are sold on board. In summer the boats are full of "
+    "tourists who visit the beaches."
+)
 TABLE = "Town\tManager\nUlm\tMs Adler\nBonn\tMr Brandt"
 
 
@@ -88,6 +97,22 @@ def test_answer_is_the_same_before_sentences_are_embedded(app, ada, components):
     assert len(read_rows(components)) == 1
     after = ada.ask(QUESTION)
     assert (after["answer"], after["citations"]) == (before["answer"], before["citations"])
+
+
+def test_chunk_with_the_most_similar_sentence_is_found_first(app, ada, components):
+    stop_background(app)
+    mixed, related = ada.upload(MIXED), ada.upload(RELATED)
+    query = "What time is the island boat?"
+    before = [hit["document_id"] for hit in ada.search(query)]
+
+    run_until_done(
+        SentenceEmbedder(
+            components.database.across_tenants(), components.sentence_models, lambda: False
+        )
+    )
+
+    assert before == [related["id"], mixed["id"]]
+    assert [hit["document_id"] for hit in ada.search(query)] == [mixed["id"], related["id"]]
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
-"""Reranking of search hits by terms."""
+"""Reranking of search hits by terms and by sentences."""
 
 from dataclasses import replace
 
-from backend.services.rag.domain.search.reranking import RERANK_DEPTH, rerank_by_terms
+from backend.services.rag.domain.search.reranking import (
+    RERANK_DEPTH,
+    rerank_by_sentences,
+    rerank_by_terms,
+)
 from backend.services.rag.model import SearchHit
 
 TERM_WEIGHTS = {"refund": 3.0, "policy": 1.0, "polici": 1.0, "store": 0.5}
@@ -53,3 +57,18 @@ def test_chunk_of_a_table_with_the_row_of_the_question_is_first():
     ranked = rerank_by_terms("extension of Olga Hahn", [separate, together], weights)
 
     assert [hit.chunk_id for hit in ranked] == ["b", "a"]
+
+
+def test_hit_with_the_most_similar_sentences_is_first():
+    hits = [build_hit("topic", "", 0.9), build_hit("answer", "", 0.7)]
+
+    ranked = rerank_by_sentences(hits, {"topic": 0.3, "answer": 0.6})
+
+    assert [hit.chunk_id for hit in ranked] == ["answer", "topic"]
+
+
+def test_similar_sentences_do_not_raise_hits_below_rerank_depth():
+    hits = [build_hit(f"p{n:02}", "", 1 - n / 100) for n in range(RERANK_DEPTH + 2)]
+    similarities = {hit.chunk_id: 0.1 for hit in hits[:RERANK_DEPTH]} | {hits[-1].chunk_id: 1.0}
+
+    assert rerank_by_sentences(hits, similarities)[-2:] == hits[-2:]
