@@ -126,6 +126,11 @@ def selected_vector_store() -> str | None:
     return _vector_store
 
 
+def create_suite_database(server: servers.Postgres) -> str:
+    """Return the URL of a new database for a suite, with what the selected vector store needs."""
+    return server.database(vectors=_vector_store == "pgvector")
+
+
 def stop() -> None:
     if _postgresql is not None:
         _postgresql.stop()

@@ -71,7 +71,7 @@ class RouteCase:
     json: Any = None
     path: dict[str, str] = field(default_factory=dict)
     resource: Callable[["Stage"], dict[str, str]] | None = None
-    send: dict[str, Any] = field(default_factory=dict)
+    send: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     visible_to: tuple[str, ...] = ()
     needs_session: bool = False
     api_key_status: int | None = None
@@ -238,6 +238,10 @@ def new_user() -> dict[str, str]:
     return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
 
 
+def new_text() -> bytes:
+    return f"A note of the matrix, {time.time_ns()}.".encode()
+
+
 def new_invitation() -> dict[str, str]:
     return {"email": f"guest-{time.time_ns()}@example.org"}
 
@@ -393,7 +397,7 @@ CHAT_ROUTES = {
 ROUTES: dict[str, RouteCase] = {
     "auth GET /.well-known/jwks.json": RouteCase(200),
     "auth POST /register": RouteCase(201, json=new_user),
-    "auth POST /login": RouteCase(401, json={"username": "unknown", "password": PASSWORD}),
+    "auth POST /login": RouteCase(401, json=new_user),
     "auth POST /refresh": RouteCase(401, json={"refresh_token": "rt_unknown"}),
     # Internal, like /metrics of every service: not exposed by the gateway.
     "auth POST /api-keys/exchange": RouteCase(404, json={"key": "aas_unknown"}),
@@ -641,7 +645,7 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "rag POST /documents": RouteCase(
         201,
-        send={"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}},
+        send=lambda: {"files": {"file": ("note.txt", new_text())}, "params": {"wait": 30}},
     ),
     "rag GET /documents": RouteCase(200),
     "rag GET /documents/<document_id>": RouteCase(200, resource=Stage.document),
@@ -852,7 +856,8 @@ def test_every_caller_gets_the_expected_status(stage, guards, route, callers):
         path = get_prefix(service, rule)
         path += re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule).format(**names)
         body = request.json() if callable(request.json) else request.json
-        options = request.send | ({"json": body} if body is not None else {})
+        options = request.send() if callable(request.send) else request.send
+        options = options | ({"json": body} if body is not None else {})
         if request.needs_session and who not in ("anonymous", "expired"):
             options["headers"] = stage.create_credentials(who)
         with stage.send_request(who, method, path, **options) as response:

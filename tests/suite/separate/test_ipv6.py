@@ -43,8 +43,9 @@ def run_in_namespace(script: str, environment: dict[str, str]) -> subprocess.Com
 
 @pytest.mark.timeout(300)
 def test_question_is_answered_on_a_host_without_ipv4(tmp_path):
-    # The PostgreSQL server of the tests listens on an IPv4 address only.
-    suite = prepare_suite(tmp_path, HOST="::1", GATEWAY_HOST="::1", DATABASE_URL="")
+    # The PostgreSQL server of the tests listens on an IPv4 address only, so pgvector is away too.
+    variables = {"DATABASE_URL": "", "VECTOR_STORE": ""}
+    suite = prepare_suite(tmp_path, HOST="::1", GATEWAY_HOST="::1", **variables)
     url = f"http://[::1]:{suite.ports['gateway']}"
 
     process = run_in_namespace(

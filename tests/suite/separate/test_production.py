@@ -5,6 +5,7 @@ import secrets
 import pytest
 import requests
 
+from tests.databases import create_suite_database
 from tests.suite.conftest import DATA, prepare_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.postgres, pytest.mark.slow]
@@ -17,7 +18,7 @@ def suite(tmp_path_factory, postgres):
     running = prepare_suite(
         tmp_path_factory.mktemp("production"),
         APP_ENV="production",
-        DATABASE_URL=postgres.database().replace("+pg8000", ""),
+        DATABASE_URL=create_suite_database(postgres).replace("+pg8000", ""),
         SECRET_KEY=secrets.token_urlsafe(48),
         JWT_SECRET_KEY=secrets.token_urlsafe(48),
         ADMIN_PASSWORD=PASSPHRASE,
