@@ -13,7 +13,7 @@ from backend.ai.sentence_ranking import ScoredSentence
 from backend.ai.text.statements import Statement
 from backend.ai.text.token_estimates import estimate_tokens
 
-_MAX_SENTENCES: Final = 3
+MAX_SENTENCES: Final = 3
 # Of one table, more rows are useful, because rows are short and look alike to the ranking.
 _MAX_ROWS: Final = 8
 # Neighbours of a sentence are added in this order: what follows a statement usually explains it.
@@ -32,8 +32,7 @@ def select_windows(
     ranked: Sequence[ScoredSentence[ChunkT]],
     chunks: Sequence[ChunkT],
     max_tokens: int,
-    *,
-    fills: bool = False,
+    max_sentences: int = MAX_SENTENCES,
 ) -> list[PassageWindow[ChunkT]]:
     """Return windows of at most *max_tokens* around the best sentences, in the order of *chunks*.
 
@@ -41,32 +40,31 @@ def select_windows(
         ranked: the sentences of *chunks*, best first.
         chunks: search hits, best first. If all of them fit, they are returned as they are.
         max_tokens: estimated tokens of all windows together.
-        fills: whether to use all of them, with further sentences from the first chunk on. This
-            helps if the order of *ranked* is unreliable.
+        max_sentences: sentences of *ranked* that windows are made of. More of them help if their
+            order is unreliable.
     """
     texts = {chunk.text: chunk for chunk in chunks}
     if sum(map(estimate_tokens, texts)) <= max_tokens:
         return [PassageWindow(chunk, text.strip()) for text, chunk in texts.items()]
     selection = _Selection[ChunkT](chunks, max_tokens)
-    best = _select_best(ranked)
+    best = _select_best(ranked, max_sentences)
     for sentence in best:
         selection.add(sentence.chunk, sentence.statement.start)
     for offset in _NEIGHBOURS:
         for sentence in best:
             if not sentence.statement.cells:
                 selection.add(sentence.chunk, sentence.statement.start, offset)
-    if fills:
-        for chunk in chunks:
-            selection.add_first(chunk)
     return selection.build_windows()
 
 
-def _select_best(ranked: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredSentence[ChunkT]]:
+def _select_best(
+    ranked: Sequence[ScoredSentence[ChunkT]], count: int
+) -> list[ScoredSentence[ChunkT]]:
     """Return the best sentences; table rows follow if the first sentence is one."""
     if not ranked or not ranked[0].statement.cells:
-        return list(ranked[:_MAX_SENTENCES])
+        return list(ranked[:count])
     rows = [sentence for sentence in ranked if sentence.statement.cells]
-    return [*rows[:_MAX_ROWS], *ranked[:_MAX_SENTENCES]]
+    return [*rows[:_MAX_ROWS], *ranked[:count]]
 
 
 class _Selection(Generic[ChunkT]):
@@ -90,11 +88,6 @@ class _Selection(Generic[ChunkT]):
         if tokens <= self._remaining_tokens or not any(self._selected.values()):
             self._remaining_tokens -= tokens
             selected.add(index)
-
-    def add_first(self, chunk: ChunkT) -> None:
-        """Select the statements of *chunk* in order, as far as they fit."""
-        for statement in find_chunk_statements(chunk):
-            self.add(chunk, statement.start)
 
     def build_windows(self) -> list[PassageWindow[ChunkT]]:
         """Return the windows of each chunk in the order of its text."""

@@ -8,6 +8,8 @@ folder per set).
 Half of XQuAD's English articles are indexed, with paragraphs as chunks. The questions are those
 whose paragraph is indexed, those whose article is not indexed (off topic), and those whose
 paragraph alone was left out of an indexed article (near misses, the hardest to refuse).
+
+The last line is about the passages that a small language model reads to answer.
 """
 
 import json
@@ -16,10 +18,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from backend.ai.answer_options import ANSWER_OPTIONS
 from backend.ai.embedding import BuiltInEmbedder
 from backend.ai.extractive_answers import select_sentences
+from backend.ai.passage_windows import select_windows
+from backend.ai.sentence_ranking import ScoredSentence
+from backend.ai.text.token_estimates import estimate_tokens
+from backend.services.agent.engine.chat_models.compact_prompts import MAX_PASSAGE_TOKENS
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
 from backend.services.rag.domain.search.reranking import (
@@ -65,6 +72,13 @@ def main() -> None:
             f"  {_format_share(right, answerable):>21}  {_format_share(refused, off_topic):>17}"
             f"  {_format_share(missed, answerable):>17}"
         )
+    passages = {q: corpus.select_passages(q) for q in answerable}
+    known = [q for q in answerable if _contains_accepted_answer(passages[q], accepted[q])]
+    tokens = fmean(sum(map(estimate_tokens, texts)) for texts in passages.values())
+    print(
+        f"passages for a small model: {tokens:.0f} tokens, "
+        f"{_format_share(len(known), answerable)} with the answer in it"
+    )
 
 
 class Corpus:
@@ -103,6 +117,20 @@ class Corpus:
 
     def extract_answer(self, question: str, without: str | None = None) -> list[tuple[str, float]]:
         """Return the sentences of the service's answer and their support."""
+        ranked, _ = self._rank_sentences(question, without)
+        # Without a threshold: each threshold is applied to the support of these sentences.
+        chosen = select_sentences(ranked, replace(ANSWER_OPTIONS, min_support=0.0))
+        return [(item.quote, item.support) for item in chosen]
+
+    def select_passages(self, question: str) -> list[str]:
+        """Return the passages that a small language model reads."""
+        windows = select_windows(*self._rank_sentences(question), MAX_PASSAGE_TOKENS)
+        return [window.text for window in windows]
+
+    def _rank_sentences(
+        self, question: str, without: str | None = None
+    ) -> tuple[list[ScoredSentence[SearchHit]], list[SearchHit]]:
+        """Return the sentences of the best hits, best first, and the hits."""
         text = self._benchmark.questions[question]
         cosines = self._rows @ self._embedder.encode([text])[0]
         dense = dict(zip(self.indexed, map(float, cosines), strict=True))
@@ -122,10 +150,7 @@ class Corpus:
         by_terms = rerank_by_terms(text, first, term_weights)
         similarities = self._similarities.score_chunks(text, by_terms[:RERANK_DEPTH])
         hits = rerank_by_sentences(by_terms, similarities)[:MAX_CHUNKS]
-        ranked = rank_hit_sentences(text, hits, self._similarities, term_weights)
-        # Without a threshold: each threshold is applied to the support of these sentences.
-        chosen = select_sentences(ranked, replace(ANSWER_OPTIONS, min_support=0.0))
-        return [(item.quote, item.support) for item in chosen]
+        return list(rank_hit_sentences(text, hits, self._similarities, term_weights)), hits
 
     def _build_hit(self, key: str, score: float) -> SearchHit:
         title, text = self.indexed[key]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pytest
+
 from backend.ai.answer_options import ANSWER_OPTIONS
 from backend.ai.passage_windows import select_windows
 from backend.ai.sentence_ranking import rank_sentences
@@ -70,14 +72,17 @@ def test_windows_stay_within_the_limit_and_keep_the_order_of_chunks():
     assert positions == sorted(positions)
 
 
-def test_windows_are_filled_from_the_first_chunk():
-    chunks = [Part(FILLER), Part(f"{FILLER} The tower is 41 metres high.", document_id="doc_2")]
-    ranked = rank_sentences("Wie hoch ist der Turm?", chunks, SharedWords(), ANSWER_OPTIONS)
+@pytest.mark.parametrize("count", [3, 5])
+def test_windows_contain_the_given_number_of_best_sentences(count):
+    towers = [f"Tower number {number} is {40 + number} metres high." for number in range(7)]
+    chunk = Part(" ".join(f"{tower} {FILLER}" for tower in towers))
 
-    windows = select_windows(ranked, chunks, 300, fills=True)
+    ranked = rank_sentences("How high is the tower?", [chunk], SharedWords(), ANSWER_OPTIONS)
 
-    assert sum(estimate_tokens(window.text) for window in windows) > 200
-    assert "Room number 5 " in windows[0].text
+    windows = select_windows(ranked, [chunk], 400, count)
+
+    text = " ".join(window.text for window in windows)
+    assert sum(tower in text for tower in towers) == count
 
 
 def test_rows_of_a_table_are_described_with_their_columns():

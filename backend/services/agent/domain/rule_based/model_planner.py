@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final
 
 from backend.ai.answer_options import ANSWER_OPTIONS
-from backend.ai.passage_windows import select_windows
+from backend.ai.passage_windows import MAX_SENTENCES, select_windows
 from backend.ai.sentence_ranking import rank_sentences
 from backend.ai.text.languages import detect_language
 from backend.ai.text.terms import extract_terms
@@ -50,8 +50,8 @@ _MIN_TOOL_SIMILARITY: Final = 0.25
 _MAX_DESCRIPTION_CHARACTERS: Final = 300
 # Parts of a document that are read for a summary, spread over a longer document.
 _MAX_SUMMARY_PARTS: Final = 6
-# Tokens of passages in another language than the question.
-_MAX_FOREIGN_TOKENS: Final = 400
+# Passages in another language than the question: their similarities are less reliable.
+_MAX_FOREIGN_SENTENCES: Final = 5
 # Words of a request for a summary that name no subject.
 _DOCUMENT_WORDS: Final = frozenset(
     extract_terms(
@@ -170,10 +170,8 @@ class SmallModelPlanner(RuleBasedPlanner):
             query, chunks, self._similarities, ANSWER_OPTIONS, term_weights=term_weights
         )
         is_foreign = bool(chunks) and _is_in_other_language(request, chunks[0])
-        if is_foreign:
-            # Similarities across languages are unreliable, so the model reads more.
-            max_tokens = max(max_tokens, _MAX_FOREIGN_TOKENS)
-        windows = select_windows(ranked, chunks, max_tokens, fills=is_foreign)
+        max_sentences = _MAX_FOREIGN_SENTENCES if is_foreign else MAX_SENTENCES
+        windows = select_windows(ranked, chunks, max_tokens, max_sentences)
         return [replace(window.chunk, text=window.text) for window in windows]
 
 
