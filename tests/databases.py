@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Engine, event, inspect, text
 
 from backend.chassis.database.migration_folders import list_services_with_tables
@@ -124,6 +125,12 @@ def select_vector_store(kind: str | None) -> None:
 def selected_vector_store() -> str | None:
     """Return the kind of vector store, or None for the default one."""
     return _vector_store
+
+
+def require_shared_vectors() -> None:
+    """Skip the test if only one process can open the selected vector store."""
+    if _vector_store == "qdrant":
+        pytest.skip("embedded Qdrant supports one process; QDRANT_URL would name a server")
 
 
 def create_suite_database(server: servers.Postgres) -> str:

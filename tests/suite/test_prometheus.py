@@ -36,6 +36,7 @@ NAME = re.compile(r"\b[a-z_]+:?[a-z_0-9:]*(?=[{\[)\s]|$)")
 @pytest.fixture(scope="module")
 def monitoring(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Prometheus that scrapes every second and fires alerts without delay."""
+    databases.require_shared_vectors()  # otherwise there is no worker to scrape
     folder = tmp_path_factory.mktemp("prometheus")
     with prometheus(folder, write_config(folder, suite)) as server:
         send_traffic(suite)

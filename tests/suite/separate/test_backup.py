@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tests.databases import create_suite_database
+from tests.databases import create_suite_database, require_shared_vectors
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, UserClient, prepare_suite
 
@@ -100,6 +100,7 @@ def log_in(suite: Suite, username: str) -> UserClient:
 
 
 def test_users_find_all_data_after_a_move_to_another_database(tmp_path, postgres):
+    require_shared_vectors()
     first = prepare_suite(tmp_path / "first")
     database = create_suite_database(postgres)
     second = prepare_suite(tmp_path / "second", DATABASE_URL=database)

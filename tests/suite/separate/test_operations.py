@@ -106,6 +106,8 @@ def get_run_id(person: UserClient, session_id: str) -> str:
 def test_commands_of_the_page_succeed(page, clone, suite, variables):
     if page.stem == "backup" and databases.on_postgresql():
         pytest.skip("restores into another DATA_DIR, which has no database of its own")
+    if page.stem in ("backup", "documents", "upgrade"):  # commands that read the vectors
+        databases.require_shared_vectors()
     for block in filter(runs_in_this_test, blocks(page)):
         commands = block.text.replace("127.0.0.1:5000", suite.url.removeprefix("http://"))
         process = subprocess.run(
