@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tests.databases import create_suite_database, require_shared_vectors
+from tests.databases import create_suite_database, on_postgresql, require_shared_vectors
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, UserClient, prepare_suite
 
@@ -104,7 +104,9 @@ def test_users_find_all_data_after_a_move_to_another_database(tmp_path, postgres
     first = prepare_suite(tmp_path / "first")
     database = create_suite_database(postgres)
     second = prepare_suite(tmp_path / "second", DATABASE_URL=database)
-    third = prepare_suite(tmp_path / "third")
+    # With --postgresql, the databases of suites have tables already.
+    target = {"DATABASE_URL": create_suite_database(postgres)} if on_postgresql() else {}
+    third = prepare_suite(tmp_path / "third", **target)
     for suite in (first, second, third):
         suite.folder.mkdir()
 
