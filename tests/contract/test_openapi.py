@@ -217,7 +217,9 @@ def check_operation(stage, operation, mode, role, number, examples):
                 {name: path_values[name] for name in case.path_parameters if name in path_values}
             )
         response = case.call(headers=stage.headers(role))
-        is_sent_otherwise = is_padded(case.body) or is_changed_by_form(case)
+        is_sent_otherwise = (
+            is_padded(case.body) or is_changed_by_form(case) or has_unsent_parameter(case)
+        )
         case.validate_response(response, checks=CHECKS[:-1] if is_sent_otherwise else CHECKS)
         if mode.is_positive and response.status_code in (400, 413, 415, 422):
             for location in error_locations(response.json()):
@@ -247,6 +249,11 @@ def is_changed_by_form(case):
         return False
     fields = (value for name, value in case.body.items() if name != "file")
     return any(not isinstance(value, str) or not value for value in fields)
+
+
+def has_unsent_parameter(case):
+    """Return whether a query parameter is null or empty, which a URL cannot express."""
+    return any(value is None or value in ([], {}) for value in (case.query or {}).values())
 
 
 def is_invisible_text(value, location):
