@@ -115,6 +115,25 @@ def test_chunk_with_the_most_similar_sentence_is_found_first(app, ada, component
     assert [hit["document_id"] for hit in ada.search(query)] == [mixed["id"], related["id"]]
 
 
+def test_new_document_counts_with_its_own_similarity_until_its_sentences_are_embedded(
+    app, ada, components
+):
+    stop_background(app)
+    related = ada.upload(RELATED)
+    run_until_done(
+        SentenceEmbedder(
+            components.database.across_tenants(), components.sentence_models, lambda: False
+        )
+    )
+    copy = ada.upload(RELATED + " Dogs are allowed.")
+
+    first, second = ada.search("Where do passengers wait?")
+
+    # The best sentence is more similar to the question than the whole chunk.
+    assert [first["document_id"], second["document_id"]] == [related["id"], copy["id"]]
+    assert 0 < second["score"] < first["score"]
+
+
 @pytest.mark.slow
 def test_row_of_a_table_with_a_header_in_the_question_is_answered(ada, components):
     ada.upload(TABLE)
